@@ -1,0 +1,177 @@
+"""A user's table into the rows that the model uses.
+
+Tables of pandas, polars and pyarrow come in through narwhals. Only the columns of the formula are
+taken; rows that miss a value are dropped and counted; the labels of the rows survive as the index.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from hiermodels.errors import DataError, MissingDataWarning
+from hiermodels.formula import Formula
+
+__all__ = ["MISSING", "Rows", "select_rows"]
+
+#: What ``missing=`` can say.
+MISSING = ("drop", "error")
+PACKAGE = os.path.dirname(__file__)
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The rows and columns that the model uses. Made here, read by `design`.
+
+    ``missing`` counts the missing values per column, ``n_dropped`` the rows that they cost.
+    """
+
+    frame: pd.DataFrame
+    missing: dict[str, int]
+    n_dropped: int
+
+
+def to_pandas(data: Any, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The table as pandas, with only these columns; pandas itself keeps its index."""
+    if isinstance(data, Mapping):
+        data = pd.DataFrame(data)
+    try:
+        frame: Any = nw.from_native(data)
+    except TypeError:
+        raise DataError(
+            f"data is a {type(data).__name__}; give a pandas, polars or pyarrow table, "
+            "or a dictionary of columns. A file is read with pandas.read_csv first."
+        ) from None
+    if isinstance(frame, nw.LazyFrame):
+        frame = frame.collect()
+    chosen = frame if columns is None else frame.select(list(columns))
+    return pd.DataFrame(chosen.to_pandas())
+
+
+def column_names(data: Any) -> list[str]:
+    if isinstance(data, Mapping):
+        return [str(name) for name in data]
+    return [str(name) for name in to_pandas_columns(data)]
+
+
+def to_pandas_columns(data: Any) -> list[str]:
+    try:
+        return list(nw.from_native(data).collect_schema().names())
+    except TypeError:
+        return list(to_pandas(data).columns)
+
+
+def select_rows(
+    formula: Formula, data: Any, *, missing: str = "drop", extra: Mapping[str, Any] | None = None
+) -> Rows:
+    """The complete rows of the columns that the formula uses.
+
+    ``extra`` are further columns by the name they shall have (weights, standard errors), given as
+    the name of a column or as an array with one value for each row.
+
+    Raises
+    ------
+    FormulaError
+        A name that is no column, underlined in the formula.
+    DataError
+        Infinite values, or nothing left.
+    """
+    if missing not in MISSING:
+        raise DataError(f"missing={missing!r}; valid: {', '.join(map(repr, MISSING))}.")
+    valid = column_names(data)
+    for name in formula.columns:
+        if name.name not in valid:
+            raise formula.unknown_column(name, valid)
+    frame = to_pandas(data, formula.column_names)
+    for column, value in (extra or {}).items():
+        frame[column] = extra_column(column, value, data, valid, len(frame))
+    if frame.empty:
+        raise DataError("the data have no rows")
+    return complete(frame.apply(plain_dtype), missing=missing)
+
+
+def extra_column(name: str, value: Any, data: Any, valid: list[str], n: int) -> np.ndarray:
+    """Weights and the like, from the name of a column or from values."""
+    what = name.strip("_")
+    if isinstance(value, str):
+        if value not in valid:
+            raise DataError(f"{what}={value!r} is no column. Columns: {', '.join(valid)}.")
+        value = to_pandas(data, [value])[value]
+    values = np.asarray(value)
+    if values.shape != (n,):
+        raise DataError(f"{what} has shape {values.shape}; it needs one value for each of {n} rows")
+    return values
+
+
+def plain_dtype(column: pd.Series) -> pd.Series:
+    """Numbers as NumPy's where nothing is missing; categories that do not occur are gone."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        # formulae sorts what is not ordered; the order of the user's categories is to be kept
+        return column.cat.remove_unused_categories().cat.as_ordered()
+    if column.dtype == object:
+        return column.infer_objects()
+    return column
+
+
+def complete(frame: pd.DataFrame, *, missing: str) -> Rows:
+    counts = {str(name): int(n) for name, n in frame.isna().sum().items() if n}
+    told = ", ".join(f"{n} in {name.strip('_')!r}" for name, n in counts.items())
+    kept = frame
+    if counts and missing == "error":
+        raise DataError(f"missing values: {told}. missing='drop' fits the complete rows.")
+    if counts:
+        kept = frame.dropna()
+    if kept.empty:
+        raise DataError(
+            f"no complete row is left of {len(frame)}: missing values: {told}. "
+            "Fill in or leave out a column that is mostly missing."
+        )
+    dropped = len(frame) - len(kept)
+    if dropped:
+        warnings.warn(
+            f"{dropped} of {len(frame)} rows dropped, missing values: {told}",
+            MissingDataWarning,
+            skip_file_prefixes=(PACKAGE,),
+        )
+    kept = kept.apply(to_numpy_dtype)
+    for name in kept.columns:
+        check_finite(kept[name], name)
+    return Rows(frame=kept, missing=counts, n_dropped=dropped)
+
+
+def to_numpy_dtype(column: pd.Series) -> pd.Series:
+    """Nullable and Arrow numbers as NumPy's; everything else, as it is after losing rows."""
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return column.astype(bool)
+    if pd.api.types.is_extension_array_dtype(column.dtype) and pd.api.types.is_numeric_dtype(
+        column.dtype
+    ):
+        whole = pd.api.types.is_integer_dtype(column.dtype)
+        return column.astype("int64" if whole else "float64")
+    return plain_dtype(column)
+
+
+def check_finite(column: pd.Series, name: str) -> None:
+    if not pd.api.types.is_float_dtype(column.dtype):
+        return
+    infinite = ~np.isfinite(column.to_numpy())
+    if infinite.any():
+        raise DataError(
+            f"infinite values in {name.strip('_')!r}, {some_rows(column.index[infinite])}. "
+            "Correct them, or make them missing."
+        )
+
+
+def some_rows(index: pd.Index) -> str:
+    """``rows 3, 8, 11, 20, 31 and 4 more``."""
+    shown = ", ".join(str(i) for i in index[:SHOWN])
+    more = f" and {len(index) - SHOWN} more" if len(index) > SHOWN else ""
+    return f"row{'s' if len(index) > 1 else ''} {shown}{more}"

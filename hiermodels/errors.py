@@ -1,0 +1,81 @@
+"""What can go wrong, as a tree: each class is also the built-in that a user would catch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "DataError",
+    "DatasetError",
+    "FormulaError",
+    "HierModelsError",
+    "HierModelsWarning",
+    "MissingDataWarning",
+    "NotAvailableError",
+    "PriorError",
+    "SamplingError",
+    "UnknownNameError",
+]
+
+
+class HierModelsError(Exception):
+    """Everything that hiermodels raises on purpose."""
+
+
+class FormulaError(HierModelsError, ValueError):
+    """The formula cannot be read, or names something that the data do not have."""
+
+
+class DataError(HierModelsError, ValueError):
+    """The data do not fit the model."""
+
+
+class PriorError(HierModelsError, ValueError):
+    """A prior that names nothing in the model, or that its parameter cannot have."""
+
+
+class UnknownNameError(HierModelsError, LookupError):
+    """A name that is not among the valid ones."""
+
+
+class DatasetError(UnknownNameError):
+    """A data set that is neither shipped nor to be had."""
+
+
+class SamplingError(HierModelsError, RuntimeError):
+    """The sampler could not start, or made no draw."""
+
+
+class NotAvailableError(HierModelsError, NotImplementedError):
+    """Something that has no answer for this model, or that is not built yet."""
+
+
+class HierModelsWarning(UserWarning):
+    """Everything that hiermodels warns of."""
+
+
+class MissingDataWarning(HierModelsWarning):
+    """Rows were dropped because they miss a value."""
+
+
+def did_you_mean(name: str, valid: Iterable[str]) -> str:
+    """``" Did you mean 'subject'?"``, or nothing when no valid name is near."""
+    near = get_close_matches(name, [str(v) for v in valid], n=1, cutoff=0.6)
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def lookup[T](name: str, table: dict[str, T], *, what: str) -> T:
+    """The entry of a registry, or an error that lists the valid names."""
+    try:
+        return table[name]
+    except (KeyError, TypeError):
+        valid = ", ".join(sorted(table))
+        raise UnknownNameError(
+            f"no {what} {name!r}. Valid: {valid}.{did_you_mean(str(name), table)}"
+        ) from None
+
+
+def underline(text: str, start: int, stop: int) -> str:
+    """The text, and below it carets under ``text[start:stop]``, both indented by four."""
+    return f"    {text}\n    {' ' * start}{'^' * max(1, stop - start)}"
