@@ -1,0 +1,76 @@
+"""Bayesian hierarchical models: the whole posterior, and the variance report.
+
+    import hiermodels as hm
+    fit = hm.fit("y ~ x + (x | site)", hm.load_dataset("sites"))
+    fit.variance_table()
+
+Names are loaded when they are first used, so that importing the package is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hiermodels.datasets import list_datasets, load_dataset
+    from hiermodels.errors import (
+        DataError,
+        DatasetError,
+        FormulaError,
+        HierModelsError,
+        HierModelsWarning,
+        MissingDataWarning,
+        NotAvailableError,
+        PriorError,
+        SamplingError,
+        UnknownNameError,
+    )
+    from hiermodels.fitting import Model, fit
+    from hiermodels.priors import Prior
+    from hiermodels.results import Fit
+    from hiermodels.workflows import pooling
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "DataError",
+    "DatasetError",
+    "Fit",
+    "FormulaError",
+    "HierModelsError",
+    "HierModelsWarning",
+    "MissingDataWarning",
+    "Model",
+    "NotAvailableError",
+    "Prior",
+    "PriorError",
+    "SamplingError",
+    "UnknownNameError",
+    "fit",
+    "list_datasets",
+    "load_dataset",
+    "pooling",
+]
+
+HOME = {
+    "Fit": "results",
+    "Model": "fitting",
+    "Prior": "priors",
+    "fit": "fitting",
+    "list_datasets": "datasets",
+    "load_dataset": "datasets",
+    "pooling": "workflows",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'hiermodels' has no attribute {name!r}")
+    value = getattr(import_module(f"hiermodels.{HOME.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,177 @@
+"""Numbers into frames that print well.
+
+A `Table` is a pandas frame with a title and a note. In print, a number and its interval share a
+cell, ``0.66 [0.16, 1.15]``, with digits that follow the interval; in the frame they are columns of
+their own, unrounded. Nothing is computed here.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["Table", "format_number", "html_table"]
+
+#: Columns that name a row; equal neighbours are printed once.
+KEYS = ("group", "component", "term", "level")
+MAX_ROWS = 60
+
+
+class Table(pd.DataFrame):
+    """A pandas frame with a ``title`` above and a ``note`` below when it is printed.
+
+    Columns ``x``, ``x_lower``, ``x_upper`` are printed as one; ``estimate`` goes with ``lower`` and
+    ``upper``.
+    """
+
+    _metadata = ("title", "note")
+
+    def __init__(self, *args: Any, title: str = "", note: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        object.__setattr__(self, "title", title)
+        object.__setattr__(self, "note", note)
+
+    @property
+    def _constructor(self) -> type[Table]:
+        return Table
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def text(self, *, max_rows: int = MAX_ROWS) -> str:
+        """For a terminal."""
+        head, rows = self.cells(max_rows=max_rows)
+        numeric = [is_number(self, name) for name in head]
+        table = [list(head), *rows]
+        widths = [max(len(row[k]) for row in table) for k in range(len(head))]
+        lines = [
+            "  ".join(
+                c.rjust(w) if n else c.ljust(w)
+                for c, w, n in zip(row, widths, numeric, strict=True)
+            ).rstrip()
+            for row in table
+        ]
+        return "\n".join(part for part in (self.title, *lines, self.note) if part)
+
+    def markdown(self) -> str:
+        """For a Markdown file."""
+        head, rows = self.cells(max_rows=len(self), repeat_keys=True)
+        rule = ["---:" if is_number(self, name) else "---" for name in head]
+        lines = [
+            "| " + " | ".join(c.replace("|", "\\|") for c in row) + " |"
+            for row in [list(head), rule, *rows]
+        ]
+        title = [f"**{self.title}**", ""] if self.title else []
+        note = ["", f"*{self.note}*"] if self.note else []
+        return "\n".join([*title, *lines, *note])
+
+    def _repr_html_(self) -> str:
+        head, rows = self.cells(max_rows=MAX_ROWS)
+        return html_table(head, rows, title=self.title, note=self.note)
+
+    def cells(
+        self, *, max_rows: int, repeat_keys: bool = False
+    ) -> tuple[tuple[str, ...], list[list[str]]]:
+        """Header and rows as text."""
+        columns = printed_columns(list(self.columns))
+        shown: pd.DataFrame = pd.DataFrame(self)
+        cut = len(shown) - max_rows
+        if cut > 0:
+            shown = shown.iloc[: max_rows - 1]
+        texts = [self.column_text(shown, *triple) for triple in columns]
+        rows = [list(row) for row in zip(*texts, strict=True)]
+        if not repeat_keys:
+            rows = blank_repeats(rows, [c[0] in KEYS[:2] for c in columns])
+        if cut > 0:
+            rows.append([f"… {cut + 1} more", *[""] * (len(columns) - 1)])
+        return tuple(c[0] for c in columns), rows
+
+    @staticmethod
+    def column_text(frame: pd.DataFrame, name: str, lower: str, upper: str) -> list[str]:
+        values = frame[name].tolist()
+        if not lower:
+            return [format_number(v) for v in values]
+        ends = zip(values, frame[lower].tolist(), frame[upper].tolist(), strict=True)
+        return [format_interval(v, a, b) for v, a, b in ends]
+
+
+def is_number(frame: pd.DataFrame, name: str) -> bool:
+    return pd.api.types.is_numeric_dtype(frame[name].dtype)
+
+
+def printed_columns(names: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Each column with the two that hold its interval, which get no place of their own."""
+    found = []
+    for name in names:
+        ends = ("lower", "upper") if name == "estimate" else (f"{name}_lower", f"{name}_upper")
+        if all(end in names for end in ends):
+            found.append((name, *ends))
+    inside = {end for _, *ends in found for end in ends}
+    by_name = {row[0]: row for row in found}
+    return [by_name.get(n, (n, "", "")) for n in names if n not in inside]
+
+
+def blank_repeats(rows: list[list[str]], key: list[bool]) -> list[list[str]]:
+    """A name that is the same as in the row above is left out, as long as those left of it are."""
+    out = []
+    for i, row in enumerate(rows):
+        new, same = list(row), i > 0
+        for k, is_key in enumerate(key):
+            same = same and is_key and rows[i - 1][k] == row[k]
+            if same:
+                new[k] = ""
+        out.append(new)
+    return out
+
+
+def format_number(value: Any) -> str:
+    """Four significant digits; whole numbers whole; nothing for what is missing."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if not isinstance(value, float | np.floating):
+        return str(value)
+    value = float(value)
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
+        return f"{value:.{max(0, 3 - magnitude(value))}f}"
+    return f"{value:.3g}"
+
+
+def magnitude(value: float) -> int:
+    """The power of ten of the first digit."""
+    return math.floor(math.log10(abs(value))) if value else 0
+
+
+def format_interval(value: float, lower: float, upper: float) -> str:
+    """``0.66 [0.16, 1.15]``: two digits of the width of the interval decide."""
+    if any(v is None or not math.isfinite(v) for v in (value, lower, upper)):
+        return format_number(value)
+    width = (upper - lower) / 4
+    if not width > 0:
+        return f"{format_number(value)} [{format_number(lower)}, {format_number(upper)}]"
+    digits = 1 - magnitude(width)
+    if max(abs(value), abs(lower), abs(upper)) >= 1e6 or digits > 8:
+        return f"{value:.3g} [{lower:.3g}, {upper:.3g}]"
+    value, lower, upper = (round(v, digits) + 0.0 for v in (value, lower, upper))
+    d = max(0, digits)
+    return f"{value:.{d}f} [{lower:.{d}f}, {upper:.{d}f}]"
+
+
+def html_table(
+    head: Iterable[str], rows: Iterable[Sequence[str]], *, title: str = "", note: str = ""
+) -> str:
+    """A table for a notebook, every text escaped."""
+    top = f"<caption>{html.escape(title)}</caption>" if title else ""
+    header = "".join(f"<th>{html.escape(str(c))}</th>" for c in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in row) + "</tr>" for row in rows
+    )
+    below = f"<p><em>{html.escape(note)}</em></p>" if note else ""
+    return (
+        f"<table class='dataframe'>{top}<thead><tr>{header}</tr></thead>"
+        f"<tbody>{body}</tbody></table>{below}"
+    )
