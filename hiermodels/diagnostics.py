@@ -1,0 +1,124 @@
+"""Whether the sampler can be trusted: R-hat, effective sample size, divergences.
+
+Computed by ArviZ (Vehtari et al. 2021, Bayesian Analysis 16); here they are labelled and put into
+words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hiermodels.design import Design
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["Diagnostics", "diagnose"]
+
+#: What Vehtari et al. ask for.
+RHAT, ESS = 1.01, 400
+#: More group effects than this are not looked at one by one.
+MAX_EFFECTS = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostics:
+    """Made by `diagnose`, read by the summary.
+
+    ``parameters`` are labels such as ``sd_site[x]``; ``rhat``, ``ess_bulk``, ``ess_tail`` (K,).
+    """
+
+    parameters: tuple[str, ...]
+    rhat: np.ndarray
+    ess_bulk: np.ndarray
+    ess_tail: np.ndarray
+    divergences: int
+    draws_made: int
+
+    @property
+    def good(self) -> bool:
+        return bool(
+            self.divergences == 0
+            and np.nanmax(self.rhat, initial=1.0) <= RHAT
+            and np.nanmin(self.ess_bulk, initial=np.inf) >= ESS
+        )
+
+    def of(self, parameter: str) -> tuple[float, float]:
+        """R-hat and bulk ESS of one parameter."""
+        at = self.parameters.index(parameter)
+        return float(self.rhat[at]), float(self.ess_bulk[at])
+
+    def words(self) -> list[str]:
+        """One sentence for each finding, with what to do."""
+        worst, least = int(np.nanargmax(self.rhat)), int(np.nanargmin(self.ess_bulk))
+        found = [
+            f"largest R-hat {self.rhat[worst]:.3f} ({self.parameters[worst]}), "
+            f"smallest bulk ESS {self.ess_bulk[least]:.0f} ({self.parameters[least]}), "
+            f"smallest tail ESS {np.nanmin(self.ess_tail):.0f}, divergences {self.divergences}"
+        ]
+        if self.rhat[worst] > RHAT:
+            found.append(f"The chains do not agree (R-hat above {RHAT}): double draws and tune.")
+        if self.ess_bulk[least] < ESS:
+            found.append(f"Few effective draws (below {ESS}): double draws for stable intervals.")
+        if self.divergences:
+            found.append(
+                f"{self.divergences} of {self.draws_made} transitions diverged: the sampler may "
+                "miss a part of the posterior. Try target_accept=0.99."
+            )
+        return found
+
+
+def diagnose(tree: xr.DataTree, design: Design) -> Diagnostics:
+    """Diagnostics of every reported parameter, of the group effects where they are not too many."""
+    import xarray as xr
+    from arviz_stats.sampling_diagnostics import ess, rhat
+
+    posterior = tree["posterior"].to_dataset()
+    chosen = chosen_parameters(posterior, design)
+    values = np.stack([v for _, v in chosen])  # (K, chains, draws)
+    data = xr.Dataset({"x": (("chain", "draw", "k"), np.moveaxis(values, 0, -1))})
+    return Diagnostics(
+        parameters=tuple(name for name, _ in chosen),
+        rhat=np.atleast_1d(rhat(data)["x"].to_numpy()),
+        ess_bulk=np.atleast_1d(ess(data, method="bulk")["x"].to_numpy()),
+        ess_tail=np.atleast_1d(ess(data, method="tail")["x"].to_numpy()),
+        divergences=int(posterior.attrs.get("divergences", 0)),
+        draws_made=int(posterior.attrs.get("draws_made", posterior.sizes["draw"]))
+        * posterior.sizes["chain"],
+    )
+
+
+def chosen_parameters(posterior: xr.Dataset, design: Design) -> list[tuple[str, np.ndarray]]:
+    """Label and (chains, draws) of each scalar; of a correlation matrix the part below."""
+    found = []
+    for name, variable in posterior.data_vars.items():
+        values = variable.transpose("chain", "draw", ...)
+        if str(name).startswith("cor_"):
+            terms = posterior[values.dims[2]].to_numpy()
+            found += [
+                (f"{name}[{terms[j]}, {terms[i]}]", values.to_numpy()[:, :, i, j])
+                for i in range(len(terms))
+                for j in range(i)
+                if np.ptp(values.to_numpy()[:, :, i, j]) > 0
+            ]
+            continue
+        if str(name).startswith("b_") and values[0, 0].size > MAX_EFFECTS:
+            continue
+        flat = values.to_numpy().reshape(*values.shape[:2], -1)
+        labels = element_labels(str(name), variable)
+        found += [(label, flat[:, :, k]) for k, label in enumerate(labels)]
+    return found
+
+
+def element_labels(name: str, variable: xr.DataArray) -> list[str]:
+    dims = [d for d in variable.dims if d not in ("chain", "draw")]
+    if not dims:
+        return [name]
+    grids = np.meshgrid(*[variable[d].to_numpy().astype(object) for d in dims], indexing="ij")
+    return [
+        f"{name}[{', '.join(map(str, cell))}]"
+        for cell in zip(*[g.ravel() for g in grids], strict=True)
+    ]

@@ -1,0 +1,211 @@
+"""The pipeline: formula and data to design, priors, model, posterior and fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hiermodels.data import select_rows
+from hiermodels.design import SE, WEIGHTS, Design, build_design
+from hiermodels.errors import lookup
+from hiermodels.families import family as find_family
+from hiermodels.formula import Formula, parse
+from hiermodels.priors import Priors, build_priors
+from hiermodels.results import Fit
+from hiermodels.sampling import TARGET_ACCEPT, TUNE, SamplerSettings
+
+if TYPE_CHECKING:
+    import graphviz
+    import pymc as pm
+
+    from hiermodels.equations import Equations
+
+__all__ = ["ENGINES", "Model", "fit"]
+
+#: The engines, and what each is.
+ENGINES = {"auto": "chosen by the model", "pymc": "the PyMC model, sampled by NUTS"}
+
+
+class Model:
+    """A hierarchical model of data, before a draw is made.
+
+    ``eta_i = offset_i + Intercept + x_i' beta + sum_g z_i' b_{g, level(i)}``
+
+    Parameters
+    ----------
+    formula
+        ``"y ~ x + (x | site)"``: common effects, and in bars the columns that differ between the
+        levels of a grouping factor.
+    data
+        A pandas, polars or pyarrow table, or a dictionary of columns.
+    family, link
+        ``"gaussian"``.
+    priors
+        By the name of a parameter, on the scale of the data: ``{"x": hm.Prior("Normal", mu=0,
+        sigma=1), "sd_site": hm.Prior("Exponential", lam=1)}``.
+    weights
+        Frequencies: a row counts w times, its log-density is multiplied. Not lme4's weights, which
+        divide the variance. A column's name, or values.
+    se
+        Known standard errors of the response, instead of sigma. A column's name, or values.
+    missing
+        ``"drop"`` fits the complete rows and warns with counts; ``"error"`` refuses.
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError
+        Each says where, and what is possible.
+    """
+
+    def __init__(
+        self,
+        formula: str,
+        data: Any,
+        *,
+        family: str = "gaussian",
+        link: str | None = None,
+        priors: Mapping[str, Any] | None = None,
+        weights: Any = None,
+        se: Any = None,
+        missing: str = "drop",
+    ) -> None:
+        parsed = parse(formula)
+        extra = {WEIGHTS: weights, SE: se}
+        rows = select_rows(
+            parsed,
+            data,
+            missing=missing,
+            extra={name: v for name, v in extra.items() if v is not None},
+        )
+        self.design: Design = build_design(parsed, rows, find_family(family, link=link))
+        self.priors: Priors = build_priors(self.design, priors)
+
+    @classmethod
+    def of(cls, design: Design, priors: Priors) -> Model:
+        """A model of a design that was made otherwise."""
+        model = cls.__new__(cls)
+        model.design, model.priors = design, priors
+        return model
+
+    @property
+    def formula(self) -> Formula:
+        return self.design.formula
+
+    def __repr__(self) -> str:
+        return f"{self.formula}\n{self.priors!r}"
+
+    def _repr_html_(self) -> str:
+        return self.equations()._repr_html_() + self.priors._repr_html_()
+
+    def to_pymc(self) -> pm.Model:
+        """The model in PyMC: non-centred, named dims and coords, to be read, drawn and extended."""
+        from hiermodels.model import build_pymc
+
+        return build_pymc(self.design, self.priors)
+
+    def graph(self) -> graphviz.Digraph:
+        """The plate diagram of `to_pymc`; to see it outside a notebook, ``.render("model")``."""
+        import pymc as pm
+
+        return pm.model_to_graphviz(self.to_pymc())
+
+    def equations(self) -> Equations:
+        """The model in LaTeX, with its priors; a notebook shows it typeset."""
+        from hiermodels.equations import build_equations
+
+        return build_equations(self.design, self.priors)
+
+    @cached_property
+    def _compiled(self) -> Any:
+        """Compiled once for all fits of this model."""
+        from hiermodels.model import reported_names
+        from hiermodels.sampling import compile_pymc
+
+        return compile_pymc(self.to_pymc(), reported_names(self.design))
+
+    def fit(
+        self,
+        *,
+        draws: int = 1000,
+        tune: int | None = None,
+        chains: int = 4,
+        cores: int | None = None,
+        random_seed: int | None = None,
+        engine: str = "auto",
+        target_accept: float | None = None,
+        progressbar: bool = True,
+    ) -> Fit:
+        """Sample the posterior with NUTS.
+
+        An interrupt keeps the draws made so far. The same ``random_seed`` gives the same draws on
+        the same machine.
+        """
+        from hiermodels.model import reported_names
+        from hiermodels.sampling import sample_pymc
+
+        lookup(engine, ENGINES, what="engine")
+        settings = SamplerSettings(
+            draws=draws,
+            tune=TUNE if tune is None else tune,
+            chains=chains,
+            cores=cores,
+            random_seed=new_seed() if random_seed is None else random_seed,
+            target_accept=TARGET_ACCEPT if target_accept is None else target_accept,
+            progressbar=progressbar,
+        )
+        names = reported_names(self.design)
+        idata = sample_pymc(self._compiled, self.design, names, settings)
+        return Fit(design=self.design, priors=self.priors, idata=idata)
+
+
+def new_seed() -> int:
+    """A seed from the system, told in the summary so that a fit can be repeated."""
+    return int(np.random.default_rng().integers(2**31))
+
+
+def fit(
+    formula: str,
+    data: Any,
+    *,
+    family: str = "gaussian",
+    link: str | None = None,
+    priors: Mapping[str, Any] | None = None,
+    weights: Any = None,
+    se: Any = None,
+    draws: int = 1000,
+    tune: int | None = None,
+    chains: int = 4,
+    cores: int | None = None,
+    random_seed: int | None = None,
+    engine: str = "auto",
+    target_accept: float | None = None,
+    missing: str = "drop",
+    progressbar: bool = True,
+) -> Fit:
+    """Fit a hierarchical model: ``hm.fit("y ~ x + (x | site)", data)``.
+
+    The arguments are those of `Model` and of `Model.fit`.
+    """
+    model = Model(
+        formula,
+        data,
+        family=family,
+        link=link,
+        priors=priors,
+        weights=weights,
+        se=se,
+        missing=missing,
+    )
+    return model.fit(
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=cores,
+        random_seed=random_seed,
+        engine=engine,
+        target_accept=target_accept,
+        progressbar=progressbar,
+    )

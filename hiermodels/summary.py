@@ -1,0 +1,175 @@
+"""The page that says what was fitted and what came out, in the order of lme4's summary."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hiermodels.design import Block, Design
+from hiermodels.diagnostics import Diagnostics
+from hiermodels.draws import Draws, summarise
+from hiermodels.printing import Table
+from hiermodels.priors import Priors
+from hiermodels.tables import fixef_table, heading
+
+__all__ = ["Summary", "build_summary"]
+
+ENGINES = {"pymc": "PyMC, non-centred, sampled by NUTS (nutpie)"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A page of text and tables. Made by `build_summary`, printed by the user."""
+
+    lines: tuple[str, ...]
+    groups: Table
+    common: Table
+    sampler: tuple[str, ...]
+    priors: Table
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return self.groups, self.common
+
+    def text(self) -> str:
+        """For a terminal."""
+        body = [table.text() for table in self.tables if len(table)]
+        return "\n\n".join(
+            ["\n".join(self.lines), *body, "\n".join(self.sampler), self.priors.text()]
+        )
+
+    def markdown(self) -> str:
+        """For a Markdown file."""
+        first = [f"# {self.lines[0]}", *(f"- {line}" for line in self.lines[1:])]
+        body = [table.markdown() for table in self.tables if len(table)]
+        sampler = [f"**{self.sampler[0]}**", *(f"- {line}" for line in self.sampler[1:])]
+        return (
+            "\n\n".join(
+                [
+                    first[0],
+                    "\n".join(first[1:]),
+                    *body,
+                    sampler[0],
+                    "\n".join(sampler[1:]),
+                    self.priors.markdown(),
+                ]
+            )
+            + "\n"
+        )
+
+    def html(self) -> str:
+        """For a notebook, every text escaped."""
+        body = "".join(table._repr_html_() for table in self.tables if len(table))
+        lines = "<br>".join(html.escape(line) for line in self.lines)
+        sampler = "<br>".join(html.escape(line) for line in self.sampler)
+        return f"<p>{lines}</p>{body}<p>{sampler}</p>{self.priors._repr_html_()}"
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+
+def build_summary(
+    design: Design,
+    priors: Priors,
+    draws: Draws,
+    diagnostics: Diagnostics,
+    *,
+    attributes: Mapping[str, Any],
+    ci_prob: float,
+) -> Summary:
+    """Gather the page; ``attributes`` are those of the posterior."""
+    common = fixef_table(design, draws, ci_prob=ci_prob)
+    names = ["Intercept" if t == "Intercept" else f"beta[{t}]" for t in common["term"]]
+    common["ess_bulk"] = [round(diagnostics.of(name)[1]) for name in names]
+    common["r_hat"] = [round(diagnostics.of(name)[0], 3) for name in names]
+    return Summary(
+        lines=tuple(opening(design, attributes)),
+        groups=groups_table(design, draws, ci_prob=ci_prob),
+        common=common,
+        sampler=("Sampler", *sampling_lines(attributes, draws), *diagnostics.words()),
+        priors=Table(
+            priors.rows(),
+            columns=["parameter", "prior (scale of the data)", "standardised", "from"],
+            title="Priors",
+        ),
+    )
+
+
+def opening(design: Design, attributes: Mapping[str, Any]) -> list[str]:
+    levels = ", ".join(f"{b.name} {b.n_levels} levels" for b in design.blocks)
+    engine = str(attributes.get("engine", "pymc"))
+    lines = [
+        f"{design.formula.text}",
+        f"family {design.family.name}, link {design.family.link}",
+        f"{design.n} rows" + (f"; {levels}" if levels else ""),
+        f"engine {engine}: {ENGINES.get(engine, engine)}",
+    ]
+    if design.rows.n_dropped:
+        counts = ", ".join(f"{n} in {c!r}" for c, n in design.rows.missing.items())
+        lines.insert(3, f"{design.rows.n_dropped} rows dropped, missing values: {counts}")
+    return lines
+
+
+def sampling_lines(attributes: Mapping[str, Any], draws: Draws) -> list[str]:
+    told = [
+        f"{draws.n} draws kept",
+        f"random_seed {attributes['random_seed']}" if "random_seed" in attributes else "",
+        f"{attributes['sampling_seconds']:.1f} s" if "sampling_seconds" in attributes else "",
+    ]
+    lines = [", ".join(t for t in told if t)]
+    if attributes.get("interrupted"):
+        lines.append("Interrupted: only the draws that were made by then.")
+    return lines
+
+
+def groups_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
+    """lme4's block of groups: sd and correlation of each factor and term, and the residual."""
+    rows = [row for block in design.blocks for row in block_rows(block, draws)]
+    if draws.residual is not None:
+        rows.append(("residual", "", draws.residual, None, ""))
+    found = summarise(
+        np.column_stack([r[2] for r in rows]) if rows else np.empty((draws.n, 0)),
+        center="median",
+        ci_prob=ci_prob,
+    )
+    table: dict[str, Any] = {
+        "group": [r[0] for r in rows],
+        "term": [r[1] for r in rows],
+        "sd": found.estimate,
+        "sd_lower": found.lower,
+        "sd_upper": found.upper,
+    }
+    if any(r[3] is not None for r in rows):
+        cor = [
+            summarise(r[3], center="median", ci_prob=ci_prob) if r[3] is not None else None
+            for r in rows
+        ]
+        for name, end in (("cor", "estimate"), ("cor_lower", "lower"), ("cor_upper", "upper")):
+            table[name] = [np.nan if c is None else float(getattr(c, end)) for c in cor]
+        table["cor with"] = [r[4] for r in rows]
+    return Table(table, title=heading("Groups", "median", ci_prob))
+
+
+def block_rows(block: Block, draws: Draws) -> list[tuple[str, str, Any, Any, str]]:
+    """Each term's sd, with its correlation with the first; the others are in `varcorr`."""
+    sd, cor = draws.sd[block.name], draws.cor[block.name]
+    rows: list[tuple[str, str, Any, Any, str]] = []
+    for k, term in enumerate(block.terms):
+        correlated = block.correlated and k > 0
+        rows.append(
+            (
+                block.name,
+                term,
+                sd[:, k],
+                cor[:, k, 0] if correlated else None,
+                block.terms[0] if correlated else "",
+            )
+        )
+    return rows

@@ -1,0 +1,315 @@
+"""What needs several fits: the same formula with complete, no and partial pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hiermodels.data import Rows
+from hiermodels.design import INTERCEPT, Block, Columns, Design, coarser, nested_in
+from hiermodels.draws import Draws, Interval, summarise
+from hiermodels.effects import common_effects, group_coefficients
+from hiermodels.errors import DataError, FormulaError
+from hiermodels.fitting import Model, new_seed
+from hiermodels.printing import Table
+from hiermodels.priors import Prior, Priors, build_priors
+from hiermodels.results import CI_PROB
+from hiermodels.tables import heading, interval_columns, level_rows
+
+__all__ = ["pooling"]
+
+type Array = np.ndarray
+
+#: Columns of a fixed-effect fit beyond which it is not worth making.
+MAX_COLUMNS = 1000
+
+
+def pooling(
+    formula: str,
+    data: Any,
+    group: str | None = None,
+    *,
+    family: str = "gaussian",
+    link: str | None = None,
+    priors: Mapping[str, Any] | None = None,
+    weights: Any = None,
+    se: Any = None,
+    draws: int = 1000,
+    tune: int | None = None,
+    chains: int = 4,
+    cores: int | None = None,
+    random_seed: int | None = None,
+    engine: str = "auto",
+    target_accept: float | None = None,
+    missing: str = "drop",
+    progressbar: bool = True,
+    ci_prob: float = CI_PROB,
+) -> Table:
+    """Coefficients of each level by complete, no and partial pooling, in one aligned table.
+
+    Three fits of one formula. *Complete*: without the groups, ``y ~ x``. *No*: the columns of the
+    group become common effects, ``y ~ x + site`` for ``(1 | site)``, ``y ~ x*site`` for
+    ``(x | site)``, the finest cells for nested factors, one residual sd; predictors that are
+    constant within the levels cannot be estimated beside them and are dropped by name. Each level's
+    coefficients have the priors of the common ones, so that a level whose rows do not determine
+    one has a wide interval. *Partial*: the hierarchical model.
+
+    Returns a frame with ``group, level, term, n`` and the estimates ``complete``, ``no`` and
+    ``partial`` with their intervals (``complete_lower``, ...). ``group=None`` is the only factor,
+    or the finest of nested ones.
+
+    Source: Gelman & Hill 2007, Data Analysis Using Regression, chapter 12.
+    """
+    model = Model(
+        formula,
+        data,
+        family=family,
+        link=link,
+        priors=priors,
+        weights=weights,
+        se=se,
+        missing=missing,
+    )
+    block = pooled_factor(model.design, group)
+    unpooled = unpool(model.design, block)
+    seed = new_seed() if random_seed is None else random_seed
+
+    def draws_of(one: Model) -> Draws:
+        return one.fit(
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=cores,
+            random_seed=seed,
+            engine=engine,
+            target_accept=target_accept,
+            progressbar=progressbar,
+        ).draws
+
+    complete = complete_design(model.design)
+    partial_draws = draws_of(model)
+    found = {
+        "complete": common_coefficients(
+            complete, draws_of(Model.of(complete, complete_priors(model))), block
+        ),
+        "no": unpooled_coefficients(
+            unpooled, draws_of(Model.of(unpooled.design, unpooled_priors(unpooled, model))), block
+        ),
+        "partial": partial_coefficients(model.design, partial_draws, block),
+    }
+    return pooling_table(block, found, dropped=unpooled.dropped, ci_prob=ci_prob)
+
+
+def pooled_factor(design: Design, group: str | None) -> Block:
+    """The factor to compare: the named one, the only one, or the finest of a nesting."""
+    if group is None and len(design.blocks) > 1:
+        for block in design.blocks:
+            if len(coarser(design, block)) == len(design.blocks) - 1:
+                return block
+        raise FormulaError(
+            "say for which grouping factor: group=" + " or ".join(map(repr, design.factors))
+        )
+    return design.block(group)
+
+
+def complete_design(design: Design) -> Design:
+    """The design without its groups."""
+    return replace_common(design, design.common, intercept=design.intercept)
+
+
+def replace_common(design: Design, common: Columns, *, intercept: bool) -> Design:
+    return Design(
+        formula=design.formula,
+        family=design.family,
+        response_name=design.response_name,
+        response=design.response,
+        offset=design.offset,
+        intercept=intercept,
+        common=common,
+        blocks=(),
+        weights=design.weights,
+        se=design.se,
+        rows=Rows(frame=design.rows.frame, missing=design.rows.missing, n_dropped=0),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpooled:
+    """A design whose groups are common effects. Made by `unpool`, read by this module alone.
+
+    The columns of the levels come first; ``kept`` are the positions, in the hierarchical design, of
+    the common columns that follow; ``dropped`` names those that cannot be estimated beside them.
+    """
+
+    design: Design
+    full: Design
+    block: Block
+    kept: tuple[int, ...]
+    dropped: tuple[str, ...]
+
+
+def unpool(design: Design, block: Block) -> Unpooled:
+    """The columns of each level as common effects, without the predictors that they span.
+
+    Level columns are standardised as the block's are, so that their coefficients have the scale of
+    the common ones. Factors crossed with this one become common effects too, as deviations that
+    sum to zero; factors it is nested in are spanned by its levels.
+    """
+    if block.n_levels * len(block.terms) > MAX_COLUMNS:
+        raise DataError(
+            f"no pooling of {block.name!r} needs {block.n_levels * len(block.terms)} common "
+            f"effects, more than {MAX_COLUMNS}: too many levels to estimate each by itself"
+        )
+    own = level_columns(block)
+    others = [i for i, term in enumerate(design.terms) if term not in block.terms]
+    standard = design.common.standardised
+    kept = tuple(i for i in others if not within_span(own, standard[:, i]))
+    crossed = [b for b in design.blocks if b is not block and not nested_in(block, b)]
+    names = (
+        *(f"{block.name}[{level}]:{t}" for level in block.levels for t in block.terms),
+        *(design.terms[i] for i in kept),
+        *(f"{b.name}[{level}]:{t}" for b in crossed for level in b.levels[:-1] for t in b.terms),
+    )
+    columns = Columns(
+        names=names,
+        values=np.hstack([own, standard[:, kept], *(sum_to_zero(b) for b in crossed)]),
+        dummy=(False,) * len(names),
+        center=np.zeros(len(names)),
+        scale=np.ones(len(names)),
+        encoders=(None,),
+    )
+    return Unpooled(
+        design=replace_common(
+            design, columns, intercept=design.intercept and INTERCEPT not in block.terms
+        ),
+        full=design,
+        block=block,
+        kept=kept,
+        dropped=tuple(design.terms[i] for i in others if i not in kept),
+    )
+
+
+def level_columns(block: Block) -> Array:
+    """The block's standardised columns, once for each level: (rows, levels x terms)."""
+    z, q = block.columns.standardised, len(block.terms)
+    out = np.zeros((len(z), block.n_levels, q))
+    out[np.arange(len(z)), block.index] = z
+    return out.reshape(len(z), block.n_levels * q)
+
+
+def sum_to_zero(block: Block) -> Array:
+    """As `level_columns`, the last level minus the sum of the others."""
+    q = len(block.terms)
+    columns = level_columns(block).reshape(len(block.index), block.n_levels, q)
+    return (columns[:, :-1] - columns[:, -1:]).reshape(len(columns), -1)
+
+
+def within_span(columns: Array, column: Array) -> bool:
+    """Whether a column is a combination of others."""
+    fitted, *_ = np.linalg.lstsq(columns, column, rcond=None)
+    return bool(np.abs(column - columns @ fitted).max() <= 1e-8 * (1 + np.abs(column).max()))
+
+
+def complete_priors(model: Model) -> Priors:
+    """The priors of the full model, of the parameters that complete pooling has."""
+    full = model.priors
+    return Priors(intercept=full.intercept, beta=full.beta, sd=(), cor=(), auxiliary=full.auxiliary)
+
+
+def unpooled_priors(unpooled: Unpooled, model: Model) -> Priors:
+    """Each level's coefficient has the standardised prior of the common one, or the default."""
+    full, block = model.priors, unpooled.block
+    inside = dict(zip(model.design.terms, (p.inside for p in full.beta), strict=True))
+    if full.intercept is not None:
+        inside[INTERCEPT] = full.intercept.inside
+    each = [inside.get(term) for term in block.terms] * block.n_levels
+    each += [full.beta[i].inside for i in unpooled.kept]
+    given: dict[str, Prior] = {
+        name: prior
+        for name, prior in zip(unpooled.design.terms, each, strict=False)
+        if prior is not None
+    }
+    given |= {p.parameter: p.given for p in full.auxiliary}
+    if unpooled.design.intercept and full.intercept is not None:
+        given[INTERCEPT] = full.intercept.given
+    return build_priors(unpooled.design, given)
+
+
+def common_coefficients(design: Design, draws: Draws, block: Block) -> dict[str, Array]:
+    """Without groups: a term of the block is the same in all its levels, (S, J); others (S,)."""
+    effects = common_effects(design, draws)
+    return {
+        term: np.repeat(values[:, None], block.n_levels, axis=1) if term in block.terms else values
+        for term, values in zip(effects.terms, effects.values.T, strict=True)
+    }
+
+
+def partial_coefficients(design: Design, draws: Draws, block: Block) -> dict[str, Array]:
+    """Of the hierarchical model: terms of the block (S, J), other common effects (S,)."""
+    own = group_coefficients(design, draws, block)
+    return {
+        term: own.values[:, :, k] if term in block.terms else own.values[:, 0, k]
+        for k, term in enumerate(own.terms)
+    }
+
+
+def unpooled_coefficients(unpooled: Unpooled, draws: Draws, block: Block) -> dict[str, Array]:
+    """Of the fixed-effect fit: each level its own (S, J), what stayed common (S,).
+
+    The columns that stayed were centred for the fit; their part is taken out of the intercept,
+    which is reported where every predictor is zero.
+    """
+    full, width = unpooled.full, block.n_levels * len(block.terms)
+    own = draws.beta[:, :width].reshape(draws.n, block.n_levels, len(block.terms))
+    values = own @ block.transform.T
+    kept = list(unpooled.kept)
+    stayed = draws.beta[:, width : width + len(kept)] / full.common.scale[kept]
+    shift = stayed @ full.common.center[kept]
+    found = {full.terms[i]: stayed[:, k] for k, i in enumerate(kept)}
+    if unpooled.design.intercept:
+        found[INTERCEPT] = draws.intercept - shift
+    for k, term in enumerate(block.terms):
+        found[term] = values[:, :, k] - (shift[:, None] if term == INTERCEPT else 0.0)
+    return found
+
+
+def pooling_table(
+    block: Block,
+    found: Mapping[str, Mapping[str, Array]],
+    *,
+    dropped: tuple[str, ...],
+    ci_prob: float,
+) -> Table:
+    """A row for each level and term of the block, then one for each other common effect."""
+    others = [t for t, values in found["partial"].items() if t not in block.terms]
+    rows = level_rows(block, block.terms)
+    columns: dict[str, Any] = {
+        "group": rows["group"] + ["common"] * len(others),
+        "level": rows["level"] + [""] * len(others),
+        "term": rows["term"] + others,
+        "n": [*np.repeat(block.counts, len(block.terms)), *[int(block.counts.sum())] * len(others)],
+    }
+    for kind, values in found.items():
+        columns |= interval_columns(kind, aligned(values, block, others, ci_prob=ci_prob))
+    gone = (
+        f" No pooling drops {', '.join(dropped)}: constant within {block.name}." if dropped else ""
+    )
+    return Table(
+        columns,
+        title=heading(f"Pooling of {block.name}", "mean", ci_prob),
+        note=f"complete: one for all; no: each level by itself; partial: hierarchical.{gone}",
+    )
+
+
+def aligned(
+    values: Mapping[str, Array], block: Block, others: list[str], *, ci_prob: float
+) -> Interval:
+    """Summaries in the order of the rows; a coefficient that a fit does not have is missing."""
+    n = len(next(iter(values.values())))
+    own = [values.get(t, np.full((n, block.n_levels), np.nan)) for t in block.terms]
+    rest = [values.get(t, np.full(n, np.nan))[:, None] for t in others]
+    draws = np.hstack([np.stack(own, axis=2).reshape(n, -1), *rest])
+    return summarise(draws, center="mean", ci_prob=ci_prob)
