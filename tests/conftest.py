@@ -1,0 +1,52 @@
+"""What several test files need: the originals of the tutorials, and the reference fits."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def datasets_dir() -> Path:
+    """The folder with the originals, named by ``HIERMODELS_DATA``."""
+    folder = os.environ.get("HIERMODELS_DATA")
+    if not folder:
+        pytest.skip("HIERMODELS_DATA, the folder with the original data sets, is not set")
+    path = Path(folder)
+    if not path.is_dir():
+        pytest.skip(f"HIERMODELS_DATA names {folder}, which is no folder")
+    return path
+
+
+@pytest.fixture(scope="session")
+def reference() -> dict[str, dict[str, Any]]:
+    """The cases of ``reference.json``, by name: what lme4 and glmmTMB say.
+
+    Found in the folder named by ``HIERMODELS_REFERENCE``, or in ``reference`` beside the one named
+    by ``HIERMODELS_DATA``.
+    """
+    folder = os.environ.get("HIERMODELS_REFERENCE")
+    if not folder:
+        data = os.environ.get("HIERMODELS_DATA")
+        if not data:
+            pytest.skip("neither HIERMODELS_REFERENCE nor HIERMODELS_DATA is set")
+        folder = str(Path(data).resolve().parent / "reference")
+    path = Path(folder) / "reference.json"
+    if not path.is_file():
+        pytest.skip(f"no file {path}")
+    cases = json.loads(path.read_text(encoding="utf-8"))["cases"]
+    return {case["name"]: case for case in cases}
+
+
+@pytest.fixture
+def dot() -> str:
+    """The path of graphviz's ``dot``, which draws the plate diagrams."""
+    path = shutil.which("dot")
+    if path is None:
+        pytest.skip("graphviz's program dot is not installed")
+    return path
