@@ -184,7 +184,7 @@ def variance_columns(
     mean = of(np.repeat(parts.mean[:, None], variances.shape[1], axis=1), "mean")
     found = {
         **interval_columns("mean", mean),
-        **interval_columns("sd", of(np.sqrt(variances), "median")),
+        **interval_columns("sd", of(np.sqrt(np.maximum(variances, 0)), "median")),
         **interval_columns("variance", of(variances, "median")),
         **interval_columns("percent", of(100 * variances / total[:, None], "mean")),
     }

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hiermodels.design import Block, Design, nesting_chains
+from hiermodels.design import INTERCEPT, Block, Design, nesting_chains
 from hiermodels.draws import Draws, standard_covariance
 from hiermodels.errors import NotAvailableError
 
@@ -58,13 +58,19 @@ def row_weights(design: Design) -> Array:
 def term_variances(block: Block, draws: Draws, weights: Array) -> Array:
     """V_g split between the terms of a factor: (S, q), with the sum V_g.
 
-    V_gk = sum_l Sigma_kl m_kl with m = mean_i z_i z_i', on standardised columns. For one slope
-    with its intercept m is the identity: V_g0 is the variance at the mean of x, V_g1 that of the
-    slopes times var(x). With several slopes a covariance is shared by its two terms.
+    The intercept has the variance where every column is at its mean, a' Sigma a with
+    a = mean_i z_i; a slope has V_gk = sum_l Sigma_kl cov(z_k, z_l): its variance times that of its
+    column, and half of what it shares with the other slopes, which can be negative. Without an
+    intercept mean squares take the place of the covariances.
     """
-    z = block.columns.standardised
+    z, sigma = block.columns.standardised, standard_covariance(draws, block)
     moments = (z * weights[:, None]).T @ z
-    return (standard_covariance(draws, block) * moments).sum(axis=2)
+    if INTERCEPT not in block.terms:
+        return (sigma * moments).sum(axis=2)
+    mean = weights @ z
+    split = (sigma * (moments - np.outer(mean, mean))).sum(axis=2)
+    split[:, block.terms.index(INTERCEPT)] = np.einsum("q,sqr,r->s", mean, sigma, mean)
+    return split
 
 
 def components(design: Design, draws: Draws) -> Components:

@@ -200,7 +200,9 @@ def test_unknown_factor_lists_the_valid_ones():
     found = design("y ~ (1 | pop/patch)")
     with pytest.raises(UnknownNameError) as error:
         found.block("pip")
-    assert str(error.value) == "no grouping factor 'pip'. Valid: pop, pop:patch. Did you mean 'pop'?"
+    assert (
+        str(error.value) == "no grouping factor 'pip'. Valid: pop, pop:patch. Did you mean 'pop'?"
+    )
 
 
 def with_column(name, values):
@@ -340,9 +342,7 @@ def test_missing_rows_are_counted_once():
 def test_missing_rows_can_be_refused():
     with pytest.raises(DataError) as error:
         design("y ~ x + (1 | pop)", some_nan("x", [1, 2]), missing="error")
-    assert str(error.value) == (
-        "missing values: 2 in 'x'. missing='drop' fits the complete rows."
-    )
+    assert str(error.value) == ("missing values: 2 in 'x'. missing='drop' fits the complete rows.")
     with pytest.raises(DataError, match="valid: 'drop', 'error'"):
         design("y ~ x", missing="ignore")
 

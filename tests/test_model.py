@@ -65,9 +65,9 @@ def frozen(prior: Prior):
     p = prior.parameters
     return {
         "Normal": lambda: stats.norm(p["mu"], p["sigma"]),
-        "HalfStudentT": lambda: stats.foldnorm(0)
-        if p["nu"] == np.inf
-        else HalfStudentT(p["nu"], p["sigma"]),
+        "HalfStudentT": lambda: (
+            stats.foldnorm(0) if p["nu"] == np.inf else HalfStudentT(p["nu"], p["sigma"])
+        ),
         "Exponential": lambda: stats.expon(scale=1 / p["lam"]),
     }[prior.name]()
 

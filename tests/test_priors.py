@@ -131,7 +131,7 @@ def test_message(fault):
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("Norml", {"mu": 0}, "no prior 'Norml'. Valid: .* Did you mean 'Normal'?"),
+        ("Normall", {"mu": 0}, "no prior 'Normall'. Valid: .* Did you mean 'Normal'?"),
         ("Normal", {"mu": 0}, "Normal has the parameters mu, sigma; given: mu"),
         ("Normal", {"mu": 0, "sd": 1}, "Normal has the parameters mu, sigma; given: mu, sd"),
         ("Normal", {"mu": 0, "sigma": "a"}, "the parameters of Normal are numbers"),
