@@ -18,7 +18,7 @@ from hiermodels.design import Block, Design
 from hiermodels.diagnostics import Diagnostics, diagnose
 from hiermodels.draws import Draws, stack_draws
 from hiermodels.errors import NotAvailableError
-from hiermodels.pooling import reliability
+from hiermodels.shrinkage import reliability
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
 from hiermodels.summary import Summary, build_summary

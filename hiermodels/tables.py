@@ -13,7 +13,7 @@ import numpy as np
 from hiermodels.design import INTERCEPT, Block, Design
 from hiermodels.draws import Draws, Interval, standard_covariance, summarise
 from hiermodels.effects import common_effects, group_coefficients
-from hiermodels.pooling import (
+from hiermodels.shrinkage import (
     complete_pooling,
     no_pooling,
     partial_pooling,

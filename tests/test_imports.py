@@ -1,0 +1,79 @@
+"""The way of the data: each module imports only from those before it."""
+
+import ast
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import hiermodels
+
+#: From the formula text to the command line. A new module has its place in this list.
+ORDER = [
+    "errors",
+    "formula",
+    "families",
+    "data",
+    "design",
+    "printing",
+    "priors",
+    "model",
+    "sampling",
+    "draws",
+    "variance",
+    "effects",
+    "shrinkage",
+    "diagnostics",
+    "equations",
+    "tables",
+    "summary",
+    "plots",
+    "results",
+    "fitting",
+    "workflows",
+    "simulation",
+    "datasets",
+    "reading",
+    "cli",
+]
+FOLDER = Path(hiermodels.__file__).parent
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of the package that a file imports when it is run, not only for its types."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hiermodels"):
+            parts = (node.module or "").split(".")
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    return {name for name in found if (FOLDER / f"{name}.py").exists() or name in ORDER}
+
+
+def test_the_list_is_complete():
+    modules = {m.name for m in pkgutil.iter_modules([str(FOLDER)])}
+    assert modules == set(ORDER)
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_imports_only_what_comes_before(name):
+    before = set(ORDER[: ORDER.index(name)])
+    assert imported(FOLDER / f"{name}.py") <= before
+
+
+@pytest.mark.parametrize("name", ["", *ORDER])
+def test_all_is_true(name):
+    module = importlib.import_module(f"hiermodels.{name}" if name else "hiermodels")
+    exported = getattr(module, "__all__", [])
+    assert exported, "each module says what it offers"
+    for public in exported:
+        assert getattr(module, public) is not None
+
+
+def test_no_public_name_is_hidden_by_a_module():
+    """Importing ``hiermodels.x`` sets the attribute ``x`` of the package to that module."""
+    assert not set(hiermodels.__all__) & set(ORDER)
