@@ -98,7 +98,7 @@ class Model:
         return f"{self.formula}\n{self.priors!r}"
 
     def _repr_html_(self) -> str:
-        return self.equations()._repr_html_() + self.priors._repr_html_()
+        return self.equations().html() + self.priors._repr_html_()
 
     def to_pymc(self) -> pm.Model:
         """The model in PyMC: non-centred, named dims and coords, to be read, drawn and extended."""

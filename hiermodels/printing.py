@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ class Table(pd.DataFrame):
     ``upper``.
     """
 
-    _metadata = ("title", "note")
+    _metadata: ClassVar[list[str]] = ["title", "note"]
 
     def __init__(self, *args: Any, title: str = "", note: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

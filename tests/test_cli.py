@@ -1,0 +1,338 @@
+"""The command line: what it prints and writes, and that a user never sees a traceback.
+
+`Model.fit` is replaced by a posterior made up for the model; one test at the end fits.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from click.testing import Result
+from made_up import posterior, table
+from typer.testing import CliRunner
+
+import hiermodels as hm
+from hiermodels import cli
+from hiermodels.errors import HierModelsWarning
+from hiermodels.fitting import Model
+from hiermodels.results import Fit
+
+RUN = CliRunner()
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """`Model.fit` without a sampler; the arguments of each call."""
+    seen: list[dict[str, Any]] = []
+
+    def quick(self: Model, **settings: Any) -> Fit:
+        seen.append(settings)
+        tree = xr.DataTree.from_dict({"posterior": posterior(self.design)})
+        return Fit(design=self.design, priors=self.priors, idata=tree)
+
+    monkeypatch.setattr(Model, "fit", quick)
+    return seen
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with a table."""
+    monkeypatch.chdir(tmp_path)
+    table().to_csv("table.csv", index=False)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _backend() -> Iterator[None]:
+    """Figures are closed behind each test."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        assert sys.modules["matplotlib.pyplot"].get_fignums() == []
+
+
+def run(*arguments: str) -> Result:
+    result = RUN.invoke(cli.app, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def refusal(*arguments: str) -> str:
+    """The message of a user error."""
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    return result.stderr.rstrip("\n")
+
+
+# what it says of itself
+
+
+def test_version() -> None:
+    assert run("--version").stdout == f"hiermodels {hm.__version__}\n"
+
+
+def test_help_teaches_formulas() -> None:
+    result = run("fit", "--help")
+    assert result.exit_code == 0
+    for formula in ("(1 | site)", "(x | site)", "(x || site)", "(1 | pop/patch)"):
+        assert formula in result.stdout
+
+
+def test_datasets_are_listed() -> None:
+    found = run("datasets").stdout
+    assert found.splitlines()[1].split(maxsplit=2)[:2] == ["sites", "shipped"]
+    assert all(name in found for name in hm.list_datasets()["name"])
+
+
+# what a fit prints and writes
+
+
+@pytest.mark.usefixtures("calls")
+def test_report_is_printed_and_written(here: Path) -> None:
+    result = run("fit", "table.csv", "y ~ x + (x | pop)", "--out", "deep/report")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert result.stdout.startswith("y ~ x + (x | pop): 120 rows. Compiling the PyMC model")
+    assert "Variance components" in result.stdout
+    names = (
+        "posterior.nc fixef.csv varcorr.csv variance_table.csv icc.csv ranef.csv coef.csv "
+        "shrinkage_pop.csv forest_pop.png shrinkage_pop.png summary.md"
+    ).split()
+    assert result.stdout.split("Written:\n")[1].split() == [f"deep/report/{n}" for n in names]
+    assert {p.name for p in (here / "deep/report").iterdir()} == set(names)
+
+
+@pytest.mark.usefixtures("calls")
+def test_written_files_hold_the_numbers(here: Path) -> None:
+    run("fit", "table.csv", "y ~ x + (1 | pop/patch)", "--out", "r")
+    fit = Model("y ~ x + (1 | pop/patch)", table()).fit()
+    coef = pd.read_csv("r/coef.csv")
+    assert list(coef["group"].unique()) == ["pop", "pop:patch"]
+    pd.testing.assert_frame_equal(coef, pd.DataFrame(fit.coef()), check_dtype=False)
+    for name in ("forest_pop_patch.png", "shrinkage_pop_patch.png"):
+        assert (here / "r" / name).read_bytes().startswith(b"\x89PNG")
+    with xr.open_datatree("r/posterior.nc", engine="netcdf4") as tree:
+        np.testing.assert_array_equal(tree["posterior"]["sd_pop"], fit.idata["posterior"]["sd_pop"])
+    page = (here / "r/summary.md").read_text(encoding="utf-8")
+    assert page.startswith("# y ~ x + (1 | pop/patch)\n")
+    for title in ("Groups", "Common effects", "Variance components", "Intraclass correlation"):
+        assert f"**{title}" in page
+    assert "![Shrinkage of pop:patch](shrinkage_pop_patch.png)" in page
+
+
+@pytest.mark.usefixtures("calls")
+def test_a_model_without_groups(here: Path) -> None:
+    assert run("fit", "table.csv", "y ~ x", "--out", "r").exit_code == 0
+    assert {p.name for p in (here / "r").iterdir()} == {
+        "posterior.nc",
+        "fixef.csv",
+        "varcorr.csv",
+        "variance_table.csv",
+        "summary.md",
+    }
+
+
+@pytest.mark.usefixtures("here")
+def test_options_reach_the_sampler(calls: list[dict[str, Any]]) -> None:
+    options = "--draws 7 --tune 8 --chains 3 --cores 2 --seed 5 --target-accept 0.9 --engine pymc"
+    result = run("fit", "table.csv", "y ~ 1 + (1 | pop)", *options.split(), "--quiet")
+    assert calls == [
+        {
+            "draws": 7,
+            "tune": 8,
+            "chains": 3,
+            "cores": 2,
+            "random_seed": 5,
+            "target_accept": 0.9,
+            "engine": "pymc",
+            "progressbar": False,
+        }
+    ]
+    assert "Compiling" not in result.stdout
+    assert result.stdout.startswith("\ny ~ 1 + (1 | pop)\n")
+
+
+@pytest.mark.usefixtures("calls")
+def test_encoding(here: Path) -> None:
+    frame = table().assign(pop=lambda d: d["pop"].replace("P0", "Malmö"))
+    frame.to_csv("latin.csv", index=False, encoding="latin-1")
+    run("fit", "latin.csv", "y ~ 1 + (1 | pop)", "--encoding", "latin-1", "--out", "r")
+    assert "Malmö" in (here / "r/coef.csv").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("calls", "here")
+def test_a_warning_is_one_line() -> None:
+    frame = table()
+    frame.loc[[2, 5], "x"] = np.nan
+    frame.to_csv("table.csv", index=False)
+    result = run("fit", "table.csv", "y ~ x + (1 | pop)")
+    assert result.stderr == "Warning: 2 of 120 rows dropped, missing values: 2 in 'x'\n"
+
+
+def test_warnings_of_others_stay_as_they_are() -> None:
+    with warnings.catch_warnings(record=True) as caught, cli.clean_errors():
+        warnings.simplefilter("always")
+        warnings.warn("of another library", DeprecationWarning, stacklevel=1)
+    assert [str(w.message) for w in caught] == ["of another library"]
+    assert issubclass(hm.MissingDataWarning, HierModelsWarning)
+
+
+@pytest.mark.usefixtures("calls")
+def test_demo(here: Path) -> None:
+    result = run("demo")
+    assert result.exit_code == 0
+    command = 'hiermodels fit report/sites.csv "y ~ x + (x | site)" --seed 1 --out report'
+    assert command in result.stdout
+    assert 'fit = hm.fit("y ~ x + (x | site)", data, random_seed=1)' in result.stdout
+    assert (here / "report/forest_site.png").is_file()
+    pd.testing.assert_frame_equal(pd.read_csv("report/sites.csv"), hm.load_dataset("sites"))
+
+
+def test_file_names_are_safe_and_different() -> None:
+    factors = ("pop:patch", "pop_patch", "Pop/patch", "π", "::")
+    names = ("pop_patch", "pop_patch_2", "Pop_patch_3", "π", "group")
+    assert tuple(cli.file_names(factors).values()) == names
+
+
+def test_paths_with_blanks_are_quoted() -> None:
+    assert cli.quoted(Path("my data/a.csv")) == '"my data/a.csv"'
+    assert cli.quoted(Path("data/a-1.csv")) == "data/a-1.csv"
+
+
+# what a user can do wrong
+
+FORMULA = "y ~ x + (1 | pop)"
+REFUSED = {
+    "no file": (
+        ["tabel.csv", FORMULA],
+        "DataError: no file 'tabel.csv'. Did you mean 'table.csv'?",
+    ),
+    "folder": ([".", FORMULA], "DataError: '.' is a folder; name a CSV file in it"),
+    "encoding": (
+        ["latin.csv", FORMULA],
+        "DataError: 'latin.csv' is not text in utf-8: byte 9 (0xf6) in line 2 cannot be decoded. "
+        "Try --encoding latin-1, or save the file as UTF-8.",
+    ),
+    "column": (
+        ["table.csv", "y ~ x + (1 | popp)"],
+        """\
+FormulaError: no column 'popp' in the data
+    y ~ x + (1 | popp)
+                 ^^^^
+columns: y, x, z, w, f, pop, patch, year, count, error. Did you mean 'pop'?""",
+    ),
+    "engine": (
+        ["table.csv", FORMULA, "--engine", "stan"],
+        "UnknownNameError: no engine 'stan'. Valid: auto, pymc.",
+    ),
+    "draws": (
+        ["table.csv", FORMULA, "--draws", "0"],
+        "SamplingError: draws=0; it is a whole number from 4",
+    ),
+    "missing": (
+        ["table.csv", FORMULA, "--missing", "ignore"],
+        "DataError: missing='ignore'; valid: 'drop', 'error'.",
+    ),
+    "out is a file": (
+        ["table.csv", FORMULA, "--out", "table.csv"],
+        "cannot write to the folder 'table.csv': it is a file. Nothing was fitted; choose --out.",
+    ),
+    "out below a file": (
+        ["table.csv", FORMULA, "--out", "table.csv/report"],
+        "cannot write to the folder 'table.csv/report': Not a directory. "
+        "Nothing was fitted; choose --out.",
+    ),
+}
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case: str) -> None:
+    Path("latin.csv").write_bytes("y,pop\n1,Sö\n".encode("latin-1"))
+    arguments, message = REFUSED[case]
+    assert refusal("fit", *arguments, "--quiet") == message
+
+
+@pytest.mark.usefixtures("here")
+def test_interrupt_before_the_first_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Model, **settings: Any) -> Fit:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Model, "fit", interrupted)
+    result = run("fit", "table.csv", FORMULA, "--quiet")
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr == "\nInterrupted.\n"
+
+
+@pytest.mark.usefixtures("calls", "here")
+def test_a_fit_that_cannot_be_written_is_rescued(monkeypatch: pytest.MonkeyPatch) -> None:
+    save = Fit.save_posterior
+
+    def full(self: Fit, path: Path) -> Path:
+        if path.parent.name == "r":
+            raise OSError(28, "No space left on device")
+        return save(self, path)
+
+    monkeypatch.setattr(Fit, "save_posterior", full)
+    message = refusal("fit", "table.csv", FORMULA, "--out", "r", "--quiet")
+    start = "cannot write 'r/posterior.nc': No space left on device. The posterior is in "
+    assert message.startswith(start)
+    rescued = Path(message.removeprefix(start).removesuffix("."))
+    assert rescued.is_file()
+    rescued.unlink()
+    rescued.parent.rmdir()
+
+
+@pytest.mark.usefixtures("calls", "here")
+def test_a_table_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device", "r/summary.md")
+
+    monkeypatch.setattr(cli, "write_summary", full)
+    result = run("fit", "table.csv", FORMULA, "--out", "r", "--quiet")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "the system refused to read or write: No space left on device (r/summary.md)\n"
+    )
+    assert Path("r/posterior.nc").is_file()
+
+
+@pytest.mark.usefixtures("here")
+def test_a_terminal_that_lacks_characters() -> None:
+    """A level called π, on a terminal in cp1252, is a question mark and not a traceback."""
+    code = "import sys; from hiermodels.cli import main; sys.argv = ['', 'fit', '\u03c0.csv', 'y']"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; main()"],
+        capture_output=True,
+        text=True,
+        env={"PYTHONIOENCODING": "cp1252", "PYTHONPATH": str(Path(hm.__file__).parents[1])},
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "DataError: no file '?.csv'.\n"
+
+
+# one real fit
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("here")
+def test_the_main_job() -> None:
+    hm.load_dataset("sites").to_csv("sites.csv", index=False)
+    options = ["--out", "report", "--seed", "1", "--draws", "100", "--chains", "2"]
+    result = run("fit", "sites.csv", "y ~ x + (x | site)", *options)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    coef = pd.read_csv("report/coef.csv")
+    assert len(coef) == 32
+    assert coef["estimate"].notna().all()

@@ -1,0 +1,153 @@
+"""Files into frames, and every refusal with its whole message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hiermodels import DataError, reading
+from hiermodels.reading import read_table
+
+UTF_8, LATIN_1 = "y,site\n1,Malmö\n".encode(), "y,site\n1,Malmö\n".encode("latin-1")
+
+#: name of the file: its bytes, encoding, and the message without the folder.
+REFUSED = {
+    "empty.csv": (b"", "utf-8", "'empty.csv' is empty"),
+    "blank.csv": (b"\n\n", "utf-8", "'blank.csv' is empty"),
+    "picture.csv": (
+        b"\x89PNG\r\n\x00",
+        "utf-8",
+        "'picture.csv' is not a text file: byte 6 is zero. "
+        "Export the table as CSV in UTF-8 from the program that wrote it.",
+    ),
+    "book.xlsx": (
+        b"PK\x03\x04abc",
+        "utf-8",
+        "'book.xlsx' is not a text file; it is a zip archive or an Excel workbook: "
+        "save the sheet as CSV in UTF-8.",
+    ),
+    "data.rda": (
+        b"\x1f\x8b\x08abc",
+        "utf-8",
+        "'data.rda' is not a text file; it is compressed by gzip: "
+        "unpack it, or, if it is R's, write it with write.csv.",
+    ),
+    "latin.csv": (
+        LATIN_1,
+        "utf-8",
+        "'latin.csv' is not text in utf-8: byte 13 (0xf6) in line 2 cannot be decoded. "
+        "Try --encoding latin-1, or save the file as UTF-8.",
+    ),
+    "not_16.csv": (
+        b"y,x\n1,2\n",
+        "utf-16",
+        "'not_16.csv' is not text in utf-16: byte 0 (0x79) in line 1 cannot be decoded. "
+        "Try --encoding utf-8, or save the file as UTF-8.",
+    ),
+    "wide.csv": (
+        UTF_8.decode().encode("utf-16"),
+        "utf-8",
+        "'wide.csv' is text in UTF-16. Try --encoding utf-16.",
+    ),
+    "klingon.csv": (
+        UTF_8,
+        "klingon",
+        "no encoding 'klingon'. Common ones: utf-8, latin-1, cp1252, utf-16, mac-roman.",
+    ),
+    "long_row.csv": (
+        b"y,x\n1,2\n1,2,3\n",
+        "utf-8",
+        "'long_row.csv': line 3 has 3 fields, the lines before have 2. "
+        "A text with a comma in it must stand in double quotes.",
+    ),
+    "row_names.csv": (
+        b"y,x\na,1,2\nb,3,4\n",
+        "utf-8",
+        "'row_names.csv': the header names 2 columns, the rows have 3. Name every column in the "
+        "first line (R: write.csv with row.names = FALSE).",
+    ),
+    "quote.csv": (
+        b'y,x\n1,"2\n3,4\n',
+        "utf-8",
+        "'quote.csv': a double quote (\") is opened and never closed.",
+    ),
+    "semicolons.csv": (
+        b"y;x\n1,5;2\n",
+        "utf-8",
+        "'semicolons.csv' separates its columns by semicolons: y, x. "
+        "Save it with commas, and a point in decimal numbers.",
+    ),
+    "tabs.csv": (
+        b"y\tx\n1\t2\n",
+        "utf-8",
+        "'tabs.csv' separates its columns by tabs: y, x. Give the file the ending .tsv.",
+    ),
+    "commas.tsv": (
+        b"y,x\n1,2\n",
+        "utf-8",
+        "'commas.tsv' separates its columns by commas: y, x. Give the file the ending .csv.",
+    ),
+}
+
+
+def message_of(path: Path, encoding: str = "utf-8") -> str:
+    with pytest.raises(DataError) as raised:
+        read_table(path, encoding=encoding)
+    return str(raised.value).replace(f"{path.parent}/", "")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_with_the_place_and_the_repair(name: str, tmp_path: Path) -> None:
+    content, encoding, message = REFUSED[name]
+    (tmp_path / name).write_bytes(content)
+    assert message_of(tmp_path / name, encoding) == message
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    (tmp_path / "sites.csv").write_bytes(b"y\n1\n")
+    assert message_of(tmp_path / "site.csv") == "no file 'site.csv'. Did you mean 'sites.csv'?"
+    gone = tmp_path / "no" / "sites.csv"
+    assert message_of(gone) == f"no file 'sites.csv'. There is no folder '{gone.parent}' either."
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    assert message_of(folder) == "'data' is a folder; name a CSV file in it"
+
+
+def test_a_file_that_may_not_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert message_of(tmp_path / "a.csv") == "cannot read 'a.csv': Permission denied"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "encoding"),
+    [
+        ("a.csv", UTF_8, "utf-8"),
+        ("a.csv", b"\xef\xbb\xbf" + UTF_8, "utf-8"),
+        ("a.csv", LATIN_1, "latin-1"),
+        ("a.csv", UTF_8.decode().encode("utf-16"), "utf-16"),
+        ("a.TSV", UTF_8.replace(b",", b"\t"), "utf-8"),
+    ],
+)
+def test_read(name: str, content: bytes, encoding: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    frame = read_table(tmp_path / name, encoding=encoding)
+    assert frame.to_dict("list") == {"y": [1], "site": ["Malmö"]}
+
+
+@pytest.mark.parametrize("chunk", range(1, 9))
+def test_the_position_does_not_depend_on_the_chunks(
+    chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = "yü,s\n1,öö\n1,ö".encode()
+    (tmp_path / "a.csv").write_bytes(content + b"\xff\n")
+    monkeypatch.setattr(reading, "CHUNK", chunk)
+    assert message_of(tmp_path / "a.csv").startswith(
+        f"'a.csv' is not text in utf-8: byte {len(content)} (0xff) in line 3 cannot"
+    )
