@@ -4,7 +4,8 @@
 
 sampling z keeps NUTS out of the funnel (Betancourt & Girolami 2013, arXiv 1312.0906). ``cor_g`` has
 an LKJ prior through its canonical partial correlations, each ``2 Beta - 1`` (Lewandowski, Kurowicka
-& Joe 2009, J. Multivar. Anal. 100): compiled faster than ``LKJCholeskyCov``, see docs/decisions.md.
+& Joe 2009, J. Multivar. Anal. 100), so that the parts of a block each have their own; why not
+``LKJCholeskyCov``: docs/decisions.md.
 
 Names with ``_std`` are on the standardised scale, those without are what is reported.
 """

@@ -18,9 +18,9 @@ from hiermodels.design import Block, Design
 from hiermodels.diagnostics import Diagnostics, diagnose
 from hiermodels.draws import Draws, stack_draws
 from hiermodels.errors import NotAvailableError
-from hiermodels.shrinkage import reliability
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
+from hiermodels.shrinkage import reliability
 from hiermodels.summary import Summary, build_summary
 
 if TYPE_CHECKING:

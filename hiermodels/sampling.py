@@ -52,7 +52,7 @@ class SamplerSettings:
 
 
 def compile_pymc(model: Any, names: tuple[str, ...]) -> Any:
-    """The compiled log-density and gradient of a PyMC model, by nutpie; takes 5 to 90 s."""
+    """The compiled log-density and gradient of a PyMC model, by nutpie; takes 10 s to 2 min."""
     import nutpie
 
     return nutpie.compile_pymc_model(model, var_names=list(names))

@@ -13,13 +13,13 @@ import numpy as np
 from hiermodels.design import INTERCEPT, Block, Design
 from hiermodels.draws import Draws, Interval, standard_covariance, summarise
 from hiermodels.effects import common_effects, group_coefficients
+from hiermodels.printing import Table
 from hiermodels.shrinkage import (
     complete_pooling,
     no_pooling,
     partial_pooling,
     pooling_factor,
 )
-from hiermodels.printing import Table
 from hiermodels.variance import Components, components, cv2, intraclass, mean_is_meaningful
 
 __all__ = [

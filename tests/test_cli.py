@@ -214,8 +214,8 @@ def test_paths_with_blanks_are_quoted() -> None:
 FORMULA = "y ~ x + (1 | pop)"
 REFUSED = {
     "no file": (
-        ["tabel.csv", FORMULA],
-        "DataError: no file 'tabel.csv'. Did you mean 'table.csv'?",
+        ["tables.csv", FORMULA],
+        "DataError: no file 'tables.csv'. Did you mean 'table.csv'?",
     ),
     "folder": ([".", FORMULA], "DataError: '.' is a folder; name a CSV file in it"),
     "encoding": (

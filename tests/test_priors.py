@@ -1,5 +1,7 @@
 """Priors on both scales."""
 
+from typing import ClassVar
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -146,7 +148,7 @@ def test_priors_of_other_libraries_are_read():
     import bambi
 
     class HalfNormal:  # PreliZ's distributions have their parameters in params_dict
-        params_dict: dict[str, float] = {"sigma": 2.0}
+        params_dict: ClassVar[dict[str, float]] = {"sigma": 2.0}
 
     given = {"x": bambi.Prior("Normal", mu=0, sigma=1), "sigma": HalfNormal()}
     priors = Model("y ~ x + (x | pop)", table(), priors=given).priors
