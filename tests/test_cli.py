@@ -16,9 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from click.testing import Result
 from made_up import posterior, table
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 import hiermodels as hm
 from hiermodels import cli
