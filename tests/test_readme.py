@@ -32,7 +32,7 @@ def test_the_test_command_is_that_of_ci() -> None:
 def test_the_two_commands_differ_in_what_they_run() -> None:
     demo, tests = blocks("sh")
     start = "pip install uv && uvx -p 3.13 -c constraints.txt "
-    assert demo == f"{start}--from . hiermodels demo"
+    assert demo == f"{start}--with-editable . hiermodels demo"
     assert tests == f"{start}--with-editable '.[test]' pytest"
 
 
