@@ -34,8 +34,6 @@ DEMO_DATA = "sites"
 DEMO_FORMULA = "y ~ x + (x | site)"
 DEMO_SEED = 1
 
-COMPILING = "Compiling the PyMC model: 10 to 20 s, two minutes for the first on a machine."
-
 #: The ``\\b`` keeps the lines of a paragraph as they are.
 EXAMPLES = """\
 \b
@@ -127,7 +125,7 @@ def fit(
     target_accept: Annotated[
         float | None, typer.Option(help="Nearer to 1: smaller steps, fewer divergences, slower.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="auto or pymc.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, collapsed or pymc.")] = "auto",
     missing: Annotated[
         str, typer.Option(help="Rows with missing values: drop (and say so) or error.")
     ] = "drop",
@@ -284,7 +282,7 @@ def sample(
 ) -> Fit:
     """Say what takes the time, and fit."""
     if not quiet:
-        typer.echo(f"{model.formula}: {model.design.n} rows. {COMPILING}")
+        typer.echo(f"{model.formula}: {model.design.n} rows.")
     return model.fit(
         draws=draws,
         tune=tune,
@@ -293,7 +291,7 @@ def sample(
         random_seed=seed,
         target_accept=target_accept,
         engine=engine,
-        progressbar=not quiet and sys.stderr.isatty(),
+        progressbar=not quiet,
     )
 
 

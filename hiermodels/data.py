@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +95,20 @@ def select_rows(
         frame[column] = extra_column(column, value, data, valid, len(frame))
     if frame.empty:
         raise DataError("the data have no rows")
-    return complete(frame.apply(plain_dtype), missing=missing)
+    return complete(converted(frame, plain_dtype), missing=missing)
+
+
+def converted(frame: pd.DataFrame, convert: Callable[[pd.Series], pd.Series]) -> pd.DataFrame:
+    """The frame with the columns that need it converted; the others are not copied."""
+    changed = {
+        str(name): convert(frame[name]) for name in frame.columns if not is_plain(frame[name])
+    }
+    return frame.assign(**changed) if changed else frame
+
+
+def is_plain(column: pd.Series) -> bool:
+    """NumPy's own numbers, which need nothing."""
+    return isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf"
 
 
 def extra_column(name: str, value: Any, data: Any, valid: list[str], n: int) -> np.ndarray:
@@ -141,7 +154,7 @@ def complete(frame: pd.DataFrame, *, missing: str) -> Rows:
             MissingDataWarning,
             skip_file_prefixes=(PACKAGE,),
         )
-    kept = kept.apply(to_numpy_dtype)
+    kept = converted(kept, to_numpy_dtype)
     for name in kept.columns:
         check_finite(kept[name], name)
     return Rows(frame=kept, missing=counts, n_dropped=dropped)
@@ -160,14 +173,21 @@ def to_numpy_dtype(column: pd.Series) -> pd.Series:
 
 
 def check_finite(column: pd.Series, name: str) -> None:
-    if not pd.api.types.is_float_dtype(column.dtype):
+    values = column.to_numpy()
+    if not pd.api.types.is_float_dtype(column.dtype) or all_finite(values):
         return
-    infinite = ~np.isfinite(column.to_numpy())
+    infinite = ~np.isfinite(values)
     if infinite.any():
         raise DataError(
             f"infinite values in {name.strip('_')!r}, {some_rows(column.index[infinite])}. "
             "Correct them, or make them missing."
         )
+
+
+def all_finite(values: np.ndarray) -> bool:
+    """Whether every number is finite, without a mask of the size of the numbers."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return bool(np.isfinite(values.sum()))
 
 
 def some_rows(index: pd.Index) -> str:

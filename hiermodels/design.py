@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ import pandas as pd
 from formulae import design_matrices
 from formulae.environment import Environment
 
-from hiermodels.data import Rows, some_rows
+from hiermodels.data import Rows, all_finite, is_plain, some_rows
 from hiermodels.errors import DataError, FormulaError, lookup
 from hiermodels.families import Family
 from hiermodels.formula import NUMPY_FUNCTIONS, Formula, GroupTerm
@@ -36,6 +36,8 @@ from hiermodels.formula import NUMPY_FUNCTIONS, Formula, GroupTerm
 __all__ = ["Block", "Columns", "Design", "build_design"]
 
 type Array = np.ndarray
+#: Evaluates an expression on new rows: (rows, columns).
+type Encoder = Callable[[pd.DataFrame], Array]
 
 INTERCEPT = "Intercept"
 WEIGHTS, SE = "_weights_", "_se_"
@@ -99,7 +101,8 @@ class Columns:
     """A matrix with names. Made here, read by every stage.
 
     ``values`` is (rows, columns) on the user's scale; ``center`` and ``scale`` (columns,) are what
-    is taken out inside; ``encoders`` evaluate the same expressions on new data.
+    is taken out inside; ``encoders`` evaluate the same expressions on new data: frame to columns,
+    with the intercept where the expression has one.
     """
 
     names: tuple[str, ...]
@@ -107,11 +110,14 @@ class Columns:
     dummy: tuple[bool, ...]
     center: Array
     scale: Array
-    encoders: tuple[Any, ...]
+    encoders: tuple[Encoder, ...]
 
     @property
     def standardised(self) -> Array:
-        return (self.values - self.center) / self.scale
+        """A new matrix; of many rows it is the largest thing there is."""
+        columns: Array = self.values - self.center
+        columns /= self.scale
+        return columns
 
     def __len__(self) -> int:
         return len(self.names)
@@ -262,7 +268,7 @@ class Evaluated:
     values: Array
     dummy: tuple[bool, ...]
     offset: Array
-    encoder: Any
+    encoder: Encoder
 
 
 def run_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Any:
@@ -282,6 +288,8 @@ def run_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Any:
 
 
 def evaluate_response(formula: Formula, frame: pd.DataFrame) -> tuple[Array, str]:
+    if formula.response in frame.columns and is_plain(frame[formula.response]):
+        return frame[formula.response].to_numpy(dtype=float), formula.response
     response = run_formulae(formula, f"{formula.response} ~ 1", frame).response
     values = np.asarray(response.design_matrix)
     if response.kind != "numeric" or values.ndim != 1:
@@ -296,8 +304,45 @@ def evaluate_response(formula: Formula, frame: pd.DataFrame) -> tuple[Array, str
 
 def evaluate(formula: Formula, text: str, frame: pd.DataFrame) -> Evaluated:
     """The columns of an expression; offsets are summed apart from them."""
+    plain = plain_columns(text, frame)
+    return evaluate_formulae(formula, text, frame) if plain is None else plain
+
+
+def plain_columns(text: str, frame: pd.DataFrame) -> Evaluated | None:
+    """A sum of numeric columns, such as ``1 + x + z``, read without formulae and its copies."""
+    names = [part.strip() for part in text.split("+")]
+    numeric = {str(c) for c in frame.columns if is_plain(frame[c])}
+    if not set(names) <= numeric | {"0", "1"} or {"0", "1"} <= set(names):
+        return None
+    intercept = "0" not in names
+    chosen = list(dict.fromkeys(n for n in names if n not in ("0", "1")))
+
+    def encode(rows: pd.DataFrame) -> Array:
+        columns = np.empty((len(rows), intercept + len(chosen)))
+        columns[:, :intercept] = 1.0
+        for k, name in enumerate(chosen):
+            columns[:, intercept + k] = rows[name]
+        return columns
+
+    values = encode(frame)
+    return Evaluated(
+        names=(*([INTERCEPT] if intercept else []), *chosen),
+        values=values,
+        dummy=(*([True] if intercept else []), *[False] * len(chosen)),
+        offset=no_offset(len(frame)),
+        encoder=encode,
+    )
+
+
+def no_offset(n: int) -> Array:
+    """Zero in every row, without the memory."""
+    return np.broadcast_to(0.0, (n,))
+
+
+def evaluate_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Evaluated:
+    """Any other expression, by formulae."""
     encoder = run_formulae(formula, text, frame).common
-    offset = np.zeros(len(frame))
+    offset = no_offset(len(frame))
     names: list[str] = []
     dummy: list[bool] = []
     values: list[Array] = []
@@ -311,8 +356,16 @@ def evaluate(formula: Formula, text: str, frame: pd.DataFrame) -> Evaluated:
         dummy += [is_dummy(term)] * matrix.shape[1]
         values.append(matrix)
     stacked = np.hstack(values) if values else np.empty((len(frame), 0))
+
+    def encode(rows: pd.DataFrame) -> Array:
+        if encoder is None:
+            return np.empty((len(rows), 0))
+        new = encoder.evaluate_new_data(rows)
+        kept = [new.slices[k] for k, term in encoder.terms.items() if term.kind != "offset"]
+        return np.hstack([np.asarray(new.design_matrix[:, s], dtype=float) for s in kept])
+
     return Evaluated(
-        names=tuple(names), values=stacked, dummy=tuple(dummy), offset=offset, encoder=encoder
+        names=tuple(names), values=stacked, dummy=tuple(dummy), offset=offset, encoder=encode
     )
 
 
@@ -322,6 +375,8 @@ def is_dummy(term: Any) -> bool:
 
 
 def check_evaluated(values: Array, name: str, frame: pd.DataFrame) -> None:
+    if all_finite(values):
+        return
     bad = ~np.isfinite(values.reshape(len(frame), -1)).all(axis=1)
     if bad.any():
         raise DataError(
@@ -450,21 +505,28 @@ def find_levels(
 ) -> tuple[Array, tuple[Any, ...]]:
     """The level of each row and the labels, of the cells that occur, sorted column by column."""
     coded = [level_codes(frame[column], column) for column in term.factor]
-    cells = np.ravel_multi_index([c for c, _ in coded], [len(labels) for _, labels in coded])
-    occurring, index = np.unique(cells, return_inverse=True)
-    if len(occurring) == 1:
+    index, levels = coded[0] if len(coded) == 1 else cells(coded)
+    if len(levels) == 1:
         raise DataError(
             f"the grouping factor {term.name!r} has one level in these rows, so nothing differs "
             f"between levels. Leave out {term}, or check that the right rows were kept."
         )
-    codes = np.unravel_index(occurring, [len(labels) for _, labels in coded])
+    return index.astype(np.int32), tuple(levels)
+
+
+def cells(coded: list[tuple[Array, list[Any]]]) -> tuple[Array, list[Any]]:
+    """The cells of several columns that occur, labelled ``a:b``."""
+    shape = [len(labels) for _, labels in coded]
+    occurring, index = np.unique(
+        np.ravel_multi_index([codes.astype(np.int64) for codes, _ in coded], shape),
+        return_inverse=True,
+    )
+    codes = np.unravel_index(occurring, shape)
     parts = [[labels[i] for i in c] for c, (_, labels) in zip(codes, coded, strict=True)]
-    if len(parts) == 1:
-        return index.astype(np.int64), tuple(parts[0])
-    joined = tuple(":".join(map(str, cell)) for cell in zip(*parts, strict=True))
+    joined = [":".join(map(str, cell)) for cell in zip(*parts, strict=True)]
     if len(set(joined)) < len(joined):  # "a:b" + "c" and "a" + "b:c"
-        joined = tuple(repr(cell) for cell in zip(*parts, strict=True))
-    return index.astype(np.int64), joined
+        joined = [repr(cell) for cell in zip(*parts, strict=True)]
+    return index, joined
 
 
 def level_codes(column: pd.Series, name: str) -> tuple[Array, list[Any]]:
@@ -556,13 +618,5 @@ def nesting_chains(design: Design) -> tuple[tuple[Block, ...], ...]:
 
 def new_common(design: Design, frame: Mapping[str, Any]) -> Array:
     """The common columns on new rows, on the user's scale."""
-    encoder = design.common.encoders[0]
-    if encoder is None:
-        return np.empty((len(pd.DataFrame(frame)), 0))
-    new = encoder.evaluate_new_data(pd.DataFrame(frame))
-    kept = [
-        np.asarray(new.design_matrix[:, new.slices[name]], dtype=float)
-        for name, term in encoder.terms.items()
-        if term.kind not in ("offset", "intercept")
-    ]
-    return np.hstack(kept) if kept else np.empty((len(pd.DataFrame(frame)), 0))
+    columns = [encode(pd.DataFrame(frame)) for encode in design.common.encoders]
+    return np.hstack(columns)[:, int(design.intercept) :]

@@ -5,19 +5,36 @@ S draws, p common coefficients, J levels and q terms of a factor, all on the use
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import ndtri
 
 from hiermodels.design import Block, Design
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Draws", "Interval", "stack_draws", "summarise"]
+__all__ = ["QUANTITIES", "Draws", "Interval", "Moments", "stack_draws", "summarise"]
 
 type Array = np.ndarray
+
+#: What has exact moments for each level where the draws of its effects are not all kept: the group
+#: effects, the coefficients, and the coefficients with the intercept at the mean of the predictors.
+QUANTITIES = ("effects", "coef", "pooled")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """Exact posterior mean and sd of one quantity for every level and term, (J, K) each.
+
+    Averages of conditional moments given the sds, correlations and sigma (Rao & Blackwell).
+    """
+
+    mean: Array
+    sd: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +43,9 @@ class Draws:
 
     ``intercept`` (S,), zero where the model has none; ``beta`` (S, p); by factor ``sd`` (S, q),
     ``cor`` (S, q, q), ``effects`` (S, J, q); ``residual`` (S,) or None with known standard errors.
+
+    Where the effects were too many to keep, ``effects`` has only those of the draws ``kept``, and
+    ``moments`` the exact ones, by factor and by quantity (`QUANTITIES`).
     """
 
     intercept: Array
@@ -34,6 +54,8 @@ class Draws:
     cor: dict[str, Array]
     effects: dict[str, Array]
     residual: Array | None
+    kept: Array | None = None
+    moments: dict[str, dict[str, Moments]] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -44,30 +66,48 @@ class Draws:
         sd = self.sd[factor]
         return self.cor[factor] * sd[:, :, None] * sd[:, None, :]
 
-    def thinned(self, at_most: int) -> Draws:
-        """At most so many draws, evenly spread."""
-        if self.n <= at_most:
+    @property
+    def with_effects(self) -> Draws:
+        """The draws that have group effects: all of them, or those that were kept."""
+        if self.kept is None:
             return self
-        keep = np.linspace(0, self.n - 1, at_most).astype(int)
-        return Draws(
+        return replace(self.without_effects(self.kept), effects=self.effects)
+
+    def without_effects(self, keep: Array) -> Draws:
+        """Some of the draws, of everything but the group effects."""
+        return replace(
+            self,
             intercept=self.intercept[keep],
             beta=self.beta[keep],
             sd={k: v[keep] for k, v in self.sd.items()},
             cor={k: v[keep] for k, v in self.cor.items()},
-            effects={k: v[keep] for k, v in self.effects.items()},
+            effects={},
             residual=None if self.residual is None else self.residual[keep],
+            kept=None,
         )
 
+    def thinned(self, at_most: int) -> Draws:
+        """At most so many draws, evenly spread, without the group effects."""
+        if self.n <= at_most:
+            return self
+        return self.without_effects(np.linspace(0, self.n - 1, at_most).astype(int))
 
-def stack_draws(posterior: xr.Dataset, design: Design) -> Draws:
-    """The arrays of a posterior; what a model does not have is zero, or the identity."""
 
-    def values(name: str) -> Array:
-        found = posterior[name].transpose("chain", "draw", ...).to_numpy()
+def stack_draws(tree: xr.DataTree, design: Design) -> Draws:
+    """The arrays of a fit's groups; what a model does not have is zero, or the identity."""
+    posterior = tree["posterior"].to_dataset()
+
+    def values(name: str, source: xr.Dataset = posterior) -> Array:
+        found = source[name].transpose("chain", "draw", ...).to_numpy()
         return found.reshape(-1, *found.shape[2:])
 
-    n = posterior.sizes["chain"] * posterior.sizes["draw"]
+    n, draws = posterior.sizes["chain"] * posterior.sizes["draw"], posterior.sizes["draw"]
     residual = design.family.residual
+    effects, kept = posterior, None
+    if "effects" in tree.children:
+        effects = tree["effects"].to_dataset()
+        chains = np.arange(posterior.sizes["chain"])[:, None]
+        kept = (chains * draws + effects["draw"].to_numpy()).ravel()
     return Draws(
         intercept=values("Intercept") if design.intercept else np.zeros(n),
         beta=values("beta") if design.terms else np.zeros((n, 0)),
@@ -78,9 +118,26 @@ def stack_draws(posterior: xr.Dataset, design: Design) -> Draws:
             else np.broadcast_to(np.eye(len(b.terms)), (n, len(b.terms), len(b.terms)))
             for b in design.blocks
         },
-        effects={b.name: values(f"b_{b.name}") for b in design.blocks},
+        effects={b.name: values(f"b_{b.name}", effects) for b in design.blocks},
         residual=values(residual) if residual and residual in posterior else None,
+        kept=kept,
+        moments=read_moments(tree, design) if kept is not None else {},
     )
+
+
+def read_moments(tree: xr.DataTree, design: Design) -> dict[str, dict[str, Moments]]:
+    """The group ``moments`` of a tree: variables ``effects_g``, ``coef_g``, ``pooled_g``."""
+    found = tree["moments"].to_dataset()
+    return {
+        block.name: {
+            quantity: Moments(
+                mean=found[f"{quantity}_{block.name}"].sel(moment="mean").to_numpy(),
+                sd=found[f"{quantity}_{block.name}"].sel(moment="sd").to_numpy(),
+            )
+            for quantity in QUANTITIES
+        }
+        for block in design.blocks
+    }
 
 
 def standard_covariance(draws: Draws, block: Block) -> Array:
@@ -109,4 +166,21 @@ def summarise(values: Any, *, center: str, ci_prob: float) -> Interval:
         sd=values.std(axis=0, ddof=1),
         lower=lower,
         upper=upper,
+    )
+
+
+def level_interval(
+    draws: Draws, factor: str, quantity: str, values: Callable[[], Array], *, ci_prob: float
+) -> Interval:
+    """Mean, sd and interval of a quantity of every level, (J, K).
+
+    From the draws ``values()``, or from the exact moments where those are what was kept: the
+    interval is then that of a normal distribution.
+    """
+    if factor not in draws.moments:
+        return summarise(values(), center="mean", ci_prob=ci_prob)
+    found = draws.moments[factor][quantity]
+    half = float(ndtri((1 + ci_prob) / 2)) * found.sd
+    return Interval(
+        estimate=found.mean, sd=found.sd, lower=found.mean - half, upper=found.mean + half
     )

@@ -12,7 +12,13 @@ import numpy as np
 from hiermodels.design import INTERCEPT, Block, Design
 from hiermodels.draws import Draws
 
-__all__ = ["Coefficients", "common_effects", "group_coefficients", "linear_predictor"]
+__all__ = [
+    "Coefficients",
+    "coefficient_terms",
+    "common_effects",
+    "group_coefficients",
+    "linear_predictor",
+]
 
 type Array = np.ndarray
 
@@ -35,14 +41,21 @@ def common_effects(design: Design, draws: Draws) -> Coefficients:
     )
 
 
+def coefficient_terms(design: Design, block: Block) -> tuple[str, ...]:
+    """The terms of `group_coefficients`: the common ones, then those that only the factor has."""
+    common = (INTERCEPT, *design.terms) if design.intercept else design.terms
+    return (*common, *(t for t in block.terms if t not in common))
+
+
 def group_coefficients(design: Design, draws: Draws, block: Block) -> Coefficients:
     """Common effects plus the group effects of one factor: (S, J, terms).
 
     A term that only the factor has counts from zero; one that it does not have is the same in all
     levels.
     """
+    draws = draws.with_effects
     common = common_effects(design, draws)
-    terms = (*common.terms, *(t for t in block.terms if t not in common.terms))
+    terms = coefficient_terms(design, block)
     values = np.zeros((draws.n, block.n_levels, len(terms)))
     values[:, :, : len(common.terms)] = common.values[:, None, :]
     for k, term in enumerate(block.terms):
@@ -52,6 +65,7 @@ def group_coefficients(design: Design, draws: Draws, block: Block) -> Coefficien
 
 def linear_predictor(design: Design, draws: Draws, *, groups: bool) -> Array:
     """eta of each draw and row, with the group effects or without: (S, rows)."""
+    draws = draws.with_effects if groups else draws
     eta = design.offset + draws.intercept[:, None] + draws.beta @ design.common.values.T
     if groups:
         for block in design.blocks:

@@ -10,23 +10,25 @@ import numpy as np
 
 from hiermodels.data import select_rows
 from hiermodels.design import SE, WEIGHTS, Design, build_design
-from hiermodels.errors import lookup
+from hiermodels.engines import Choice, choose_engine
 from hiermodels.families import family as find_family
 from hiermodels.formula import Formula, parse
+from hiermodels.posterior import reported_names
 from hiermodels.priors import Priors, build_priors
+from hiermodels.progress import tell
 from hiermodels.results import Fit
-from hiermodels.sampling import TARGET_ACCEPT, TUNE, SamplerSettings
+from hiermodels.sampling import SamplerSettings, compile_pymc, sample_collapsed, sample_pymc
 
 if TYPE_CHECKING:
     import graphviz
     import pymc as pm
+    import xarray as xr
 
     from hiermodels.equations import Equations
 
-__all__ = ["ENGINES", "Model", "fit"]
+__all__ = ["Model", "fit"]
 
-#: The engines, and what each is.
-ENGINES = {"auto": "chosen by the model", "pymc": "the PyMC model, sampled by NUTS"}
+COMPILING = "Compiling the PyMC model: 10 to 20 s, two minutes for the first on a machine."
 
 
 class Model:
@@ -121,10 +123,11 @@ class Model:
     @cached_property
     def _compiled(self) -> Any:
         """Compiled once for all fits of this model."""
-        from hiermodels.model import reported_names
-        from hiermodels.sampling import compile_pymc
-
         return compile_pymc(self.to_pymc(), reported_names(self.design))
+
+    @property
+    def _is_compiled(self) -> bool:
+        return "_compiled" in self.__dict__
 
     def fit(
         self,
@@ -140,25 +143,30 @@ class Model:
     ) -> Fit:
         """Sample the posterior with NUTS.
 
-        An interrupt keeps the draws made so far. The same ``random_seed`` gives the same draws on
-        the same machine.
+        ``engine`` is ``"auto"``, ``"collapsed"`` or ``"pymc"`` (`engines`); ``tune=None`` and
+        ``target_accept=None`` are the engine's own. An interrupt keeps the draws made so far. The
+        same ``random_seed`` gives the same draws on the same machine.
         """
-        from hiermodels.model import reported_names
-        from hiermodels.sampling import sample_pymc
-
-        lookup(engine, ENGINES, what="engine")
+        choice = choose_engine(self.design, self.priors, engine)
         settings = SamplerSettings(
             draws=draws,
-            tune=TUNE if tune is None else tune,
+            tune=choice.engine.tune if tune is None else tune,
             chains=chains,
             cores=cores,
             random_seed=new_seed() if random_seed is None else random_seed,
-            target_accept=TARGET_ACCEPT if target_accept is None else target_accept,
+            target_accept=choice.engine.target_accept if target_accept is None else target_accept,
             progressbar=progressbar,
         )
-        names = reported_names(self.design)
-        idata = sample_pymc(self._compiled, self.design, names, settings)
+        idata = self._sample(choice, settings)
+        idata["posterior"].attrs |= {"engine": choice.name, "engine_reason": choice.reason}
         return Fit(design=self.design, priors=self.priors, idata=idata)
+
+    def _sample(self, choice: Choice, settings: SamplerSettings) -> xr.DataTree:
+        if choice.name == "collapsed":
+            return sample_collapsed(self.design, self.priors, settings)
+        if not self._is_compiled:
+            tell(COMPILING, progressbar=settings.progressbar)
+        return sample_pymc(self._compiled, self.design, settings)
 
 
 def new_seed() -> int:

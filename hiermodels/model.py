@@ -19,43 +19,18 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from hiermodels.design import Block, Design
+from hiermodels.posterior import ROW, TERM, coordinates
 from hiermodels.priors import ParameterPrior, Prior, Priors
 
-__all__ = ["build_pymc", "reported_names"]
-
-ROW, TERM = "row", "term"
+__all__ = ["build_pymc"]
 
 #: A symbolic array of PyTensor.
 type Tensor = Any
 
 
-def reported_names(design: Design) -> tuple[str, ...]:
-    """The posterior variables, in the order in which they are reported."""
-    names = ["Intercept"] if design.intercept else []
-    names += ["beta"] if design.terms else []
-    for block in design.blocks:
-        names.append(f"sd_{block.name}")
-        if block.correlated:
-            names.append(f"cor_{block.name}")
-        names.append(f"b_{block.name}")
-    return (*names, *(a for a in design.family.auxiliary if design.se is None))
-
-
-def coordinates(design: Design) -> dict[str, Any]:
-    """The labels of every dimension, by the factor's name."""
-    coords: dict[str, Any] = {ROW: np.arange(design.n)}
-    if design.terms:
-        coords[TERM] = list(design.terms)
-    for block in design.blocks:
-        coords[block.name] = list(block.levels)
-        coords[f"{block.name}_term"] = list(block.terms)
-        coords[f"{block.name}_term_bis"] = list(block.terms)
-    return coords
-
-
 def build_pymc(design: Design, priors: Priors) -> pm.Model:
     """The model in PyMC, with dims and coords named as the user named them."""
-    with pm.Model(coords=coordinates(design)) as model:
+    with pm.Model(coords={ROW: np.arange(design.n), **coordinates(design)}) as model:
         eta = common_part(design, priors)
         for block, sds, cor in zip(design.blocks, priors.sd, priors.cor, strict=True):
             eta = eta + group_part(block, sds, cor)

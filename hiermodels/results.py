@@ -50,7 +50,7 @@ class Fit:
     @cached_property
     def draws(self) -> Draws:
         """The posterior as arrays, chains stacked."""
-        return stack_draws(self.idata["posterior"].to_dataset(), self.design)
+        return stack_draws(self.idata, self.design)
 
     @cached_property
     def diagnostics(self) -> Diagnostics:

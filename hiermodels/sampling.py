@@ -1,7 +1,8 @@
-"""A PyMC model into a posterior. The one place that knows NUTS.
+"""A model into a posterior: each engine's draws, in one layout.
 
-nutpie samples the model that PyMC compiles. Sampling takes a fraction of the compilation, and a
-plain non-centred posterior is sampled with high autocorrelation: so several draws are made for
+The compiled engine samples the sds, correlations and sigma and draws the coefficients afterwards.
+The PyMC model is sampled by nutpie as it stands: sampling takes a fraction of the compilation, and
+a plain non-centred posterior is sampled with high autocorrelation, so several draws are made for
 each that is kept (`THIN`), after long tuning at a high target acceptance.
 """
 
@@ -16,29 +17,38 @@ import numpy as np
 
 from hiermodels.design import Design
 from hiermodels.errors import SamplingError
+from hiermodels.posterior import label_draws, reported_names
+from hiermodels.progress import shows_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import xarray as xr
 
-__all__ = ["SamplerSettings", "compile_pymc", "sample_pymc"]
+    from hiermodels.priors import Priors
 
-#: Draws made for each that is kept.
+__all__ = ["SamplerSettings", "compile_pymc", "sample_collapsed", "sample_pymc"]
+
+#: Draws made by the PyMC engine for each that is kept.
 THIN = 4
-TUNE = 1000
-TARGET_ACCEPT = 0.95
+#: What is kept of the sampler's own statistics, where it has them.
+STATISTICS = (
+    *("accepted", "depth", "diverging", "energy", "logp", "maxdepth_reached", "mean_tree_accept"),
+    *("n_steps", "step_size"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerSettings:
     """How to sample. Made by `fitting`, kept with the posterior."""
 
-    draws: int = 1000
-    tune: int = TUNE
-    chains: int = 4
-    cores: int | None = None
-    target_accept: float = TARGET_ACCEPT
+    draws: int
+    tune: int
+    chains: int
+    cores: int | None
+    target_accept: float
     random_seed: int
-    progressbar: bool = True
+    progressbar: bool
 
     def __post_init__(self) -> None:
         for name, least in (("draws", 4), ("tune", 0), ("chains", 1)):
@@ -51,6 +61,38 @@ class SamplerSettings:
             raise SamplingError(f"target_accept={self.target_accept!r}; it is between 0 and 1")
 
 
+def sample_collapsed(design: Design, priors: Priors, settings: SamplerSettings) -> xr.DataTree:
+    """Sample with the compiled engine, the coefficients integrated out.
+
+    Returns the groups ``posterior``, ``sample_stats`` and ``observed_data``.
+    """
+    from hiermodels.collapsed import gaussian_problem, user_scale
+    from hiermodels.density import sample
+
+    start = time.perf_counter()
+    found = sample(
+        gaussian_problem(design, priors),
+        draws=settings.draws,
+        tune=settings.tune,
+        chains=settings.chains,
+        cores=settings.cores,
+        seed=settings.random_seed,
+        target_accept=settings.target_accept,
+        progress=shows_bar(settings.progressbar),
+    )
+    posterior = label_draws(design, user_scale(design, found))
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"])
+    stats = {k: v for k, v in found.items() if k in STATISTICS and v.shape == shape}
+    attributes = {
+        "method": found["method"],
+        "draws_made": shape[1] * found["thinning"],
+        "divergences": int(found["diverging"].sum()),
+        "interrupted": int(found["interrupted"]),
+        "sampling_seconds": time.perf_counter() - start,
+    }
+    return assemble(design, posterior, stats, settings, attributes=attributes)
+
+
 def compile_pymc(model: Any, names: tuple[str, ...]) -> Any:
     """The compiled log-density and gradient of a PyMC model, by nutpie; takes 10 s to 2 min."""
     import nutpie
@@ -58,13 +100,8 @@ def compile_pymc(model: Any, names: tuple[str, ...]) -> Any:
     return nutpie.compile_pymc_model(model, var_names=list(names))
 
 
-def sample_pymc(
-    compiled: Any, design: Design, names: tuple[str, ...], settings: SamplerSettings
-) -> xr.DataTree:
-    """Sample a compiled model; an interrupt keeps the draws that all chains have.
-
-    Returns the groups ``posterior`` (``names`` alone), ``sample_stats`` and ``observed_data``.
-    """
+def sample_pymc(compiled: Any, design: Design, settings: SamplerSettings) -> xr.DataTree:
+    """Sample a compiled PyMC model; an interrupt keeps the draws that all chains have."""
     import nutpie
 
     start = time.perf_counter()
@@ -77,7 +114,7 @@ def sample_pymc(
         seed=settings.random_seed,
         target_accept=settings.target_accept,
         save_warmup=False,
-        progress_bar=settings.progressbar,
+        progress_bar=shows_bar(settings.progressbar),
         blocking=False,
     )
     interrupted = False
@@ -90,57 +127,24 @@ def sample_pymc(
             tree, interrupted = sampler.abort(), True
         except Exception as error:
             raise SamplingError(f"the sampler stopped: {error}") from error
-    return assemble(
-        tree,
-        design,
-        names,
-        settings,
-        interrupted=interrupted,
-        seconds=time.perf_counter() - start,
-    )
-
-
-def assemble(
-    tree: xr.DataTree,
-    design: Design,
-    names: tuple[str, ...],
-    settings: SamplerSettings,
-    *,
-    interrupted: bool,
-    seconds: float,
-) -> xr.DataTree:
-    import xarray as xr
-
     posterior, stats = complete_draws(tree, interrupted=interrupted)
     keep = slice(THIN - 1, None, THIN)
-    kept = posterior[list(names)].isel(draw=keep)
-    kept = kept.assign_coords(draw=np.arange(kept.sizes["draw"]))
-    observed = xr.Dataset(
-        {design.response_name: ("row", design.response)}, coords={"row": np.arange(design.n)}
-    )
-    kept.attrs = {
-        "engine": "pymc",
-        "formula": design.formula.text,
-        "random_seed": settings.random_seed,
-        "tune": settings.tune,
-        "target_accept": settings.target_accept,
+    attributes = {
+        "method": "nuts",
         "draws_made": int(posterior.sizes["draw"]),
         "divergences": int(stats["diverging"].sum()),
         "interrupted": int(interrupted),
-        "sampling_seconds": seconds,
+        "sampling_seconds": time.perf_counter() - start,
     }
-    return xr.DataTree.from_dict(
-        {
-            "posterior": kept,
-            "sample_stats": numeric_only(stats).isel(draw=keep).assign_coords(draw=kept.draw),
-            "observed_data": observed,
-        }
-    )
+    values = {n: posterior[n].isel(draw=keep).to_numpy() for n in reported_names(design)}
+    kept = {n: v.isel(draw=keep).to_numpy() for n, v in stats.data_vars.items() if n in STATISTICS}
+    return assemble(design, label_draws(design, values), kept, settings, attributes=attributes)
 
 
 def complete_draws(tree: xr.DataTree, *, interrupted: bool) -> tuple[xr.Dataset, xr.Dataset]:
     """The draws that every chain has; chains that an interrupt left without any are dropped."""
     posterior, stats = tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset()
+    posterior = posterior.transpose("chain", "draw", ...)
     if not interrupted:
         return posterior, stats
     made = (~np.isnan(stats["logp"].transpose("chain", "draw").to_numpy())).sum(axis=1)
@@ -154,6 +158,29 @@ def complete_draws(tree: xr.DataTree, *, interrupted: bool) -> tuple[xr.Dataset,
     )
 
 
-def numeric_only(stats: xr.Dataset) -> xr.Dataset:
-    """What a netCDF file can hold."""
-    return stats[[name for name, values in stats.data_vars.items() if values.dtype != object]]
+def assemble(
+    design: Design,
+    posterior: xr.Dataset,
+    stats: Mapping[str, Any],
+    settings: SamplerSettings,
+    *,
+    attributes: Mapping[str, Any],
+) -> xr.DataTree:
+    """The groups of a fit, with how it was made as attributes of the posterior."""
+    import xarray as xr
+
+    posterior.attrs = {
+        "formula": design.formula.text,
+        "random_seed": settings.random_seed,
+        "tune": settings.tune,
+        "target_accept": settings.target_accept,
+        **attributes,
+    }
+    sample_stats = xr.Dataset(
+        {name: (("chain", "draw"), values) for name, values in stats.items()},
+        coords={"chain": posterior.chain, "draw": posterior.draw},
+    )
+    observed = xr.Dataset({design.response_name: ("row", design.response)})
+    return xr.DataTree.from_dict(
+        {"posterior": posterior, "sample_stats": sample_stats, "observed_data": observed}
+    )

@@ -191,6 +191,7 @@ def partial_pooling(design: Design, draws: Draws, block: Block) -> Array:
     Common effect, plus the effects of the factors that this one is nested in, plus its own: the
     quantity that the rows of the level estimate.
     """
+    draws = draws.with_effects
     back = np.linalg.inv(block.transform)
     values = draws.effects[block.name] @ back.T
     for outer in coarser(design, block):

@@ -12,13 +12,12 @@ import numpy as np
 from hiermodels.design import Block, Design
 from hiermodels.diagnostics import Diagnostics
 from hiermodels.draws import Draws, summarise
+from hiermodels.engines import ENGINES
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
 from hiermodels.tables import fixef_table, heading
 
 __all__ = ["Summary", "build_summary"]
-
-ENGINES = {"pymc": "PyMC, non-centred, sampled by NUTS (nutpie)"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +103,12 @@ def build_summary(
 
 def opening(design: Design, attributes: Mapping[str, Any]) -> list[str]:
     levels = ", ".join(f"{b.name} {b.n_levels} levels" for b in design.blocks)
-    engine = str(attributes.get("engine", "pymc"))
+    engine = str(attributes["engine"])
     lines = [
         f"{design.formula.text}",
         f"family {design.family.name}, link {design.family.link}",
         f"{design.n} rows" + (f"; {levels}" if levels else ""),
-        f"engine {engine}: {ENGINES.get(engine, engine)}",
+        f"engine {engine}: {ENGINES[engine].words} ({attributes['engine_reason']})",
     ]
     if design.rows.n_dropped:
         counts = ", ".join(f"{n} in {c!r}" for c, n in design.rows.missing.items())

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from hiermodels.design import INTERCEPT, Block, Design
-from hiermodels.draws import Draws, Interval, standard_covariance, summarise
-from hiermodels.effects import common_effects, group_coefficients
+from hiermodels.draws import Draws, Interval, level_interval, standard_covariance, summarise
+from hiermodels.effects import coefficient_terms, common_effects, group_coefficients
 from hiermodels.printing import Table
 from hiermodels.shrinkage import (
     complete_pooling,
@@ -85,7 +85,9 @@ def shrunk_columns(block: Block, terms: Sequence[str], reliability: Array) -> di
 
 def ranef_table(draws: Draws, block: Block, reliability: Array, *, ci_prob: float) -> Table:
     """Group effects: the deviation of each level from the common effects."""
-    found = summarise(draws.effects[block.name], center="mean", ci_prob=ci_prob)
+    found = level_interval(
+        draws, block.name, "effects", lambda: draws.effects[block.name], ci_prob=ci_prob
+    )
     return Table(
         {
             **level_rows(block, block.terms),
@@ -100,13 +102,19 @@ def coef_table(
     design: Design, draws: Draws, block: Block, reliability: Array, *, ci_prob: float
 ) -> Table:
     """Coefficients of each level: common effects plus its group effects."""
-    coefficients = group_coefficients(design, draws, block)
-    found = summarise(coefficients.values, center="mean", ci_prob=ci_prob)
+    terms = coefficient_terms(design, block)
+    found = level_interval(
+        draws,
+        block.name,
+        "coef",
+        lambda: group_coefficients(design, draws, block).values,
+        ci_prob=ci_prob,
+    )
     return Table(
         {
-            **level_rows(block, coefficients.terms),
+            **level_rows(block, terms),
             **estimate_columns(found),
-            **shrunk_columns(block, coefficients.terms, reliability),
+            **shrunk_columns(block, terms, reliability),
         },
         title=heading(f"Coefficients of each {block.name}", "mean", ci_prob),
     )
@@ -221,7 +229,13 @@ def shrinkage_table(
     """
     raw = no_pooling(design, draws, block, ci_prob=ci_prob)
     complete = complete_pooling(design, block, ci_prob=ci_prob)
-    partial = summarise(partial_pooling(design, draws, block), center="mean", ci_prob=ci_prob)
+    partial = level_interval(
+        draws,
+        block.name,
+        "pooled",
+        lambda: partial_pooling(design, draws, block),
+        ci_prob=ci_prob,
+    )
     shrinkage = summarise(1 - reliability, center="mean", ci_prob=ci_prob)
     factor = pooling_factor(draws, block)
     told = ", ".join(f"{t} {f:.2f}" for t, f in zip(block.terms, factor, strict=True))

@@ -78,15 +78,25 @@ def components(design: Design, draws: Draws) -> Components:
     weights = row_weights(design)
     groups = [term_variances(b, draws, weights) for b in design.blocks]
     fitted = draws.beta @ (design.common.values - weights @ design.common.values).T
-    effects = sum((effect_means(b, draws, weights) for b in design.blocks), np.zeros(draws.n))
-    level = weights @ design.offset + draws.beta @ (weights @ design.common.values)
     return Components(
         labels=tuple((b.name, t) for b in design.blocks for t in b.terms),
         groups=np.hstack(groups) if groups else np.zeros((draws.n, 0)),
         residual=residual_variance(design, draws, weights),
         common=(fitted**2) @ weights,
-        mean=draws.intercept + level + effects,
+        mean=mean_response(design, draws, weights),
     )
+
+
+def mean_response(design: Design, draws: Draws, weights: Array) -> Array:
+    """The mean over the rows of eta, each draw: (S,).
+
+    Where only some draws have group effects, theirs are repeated: the mean hardly varies, and
+    hardly depends on the variances it is compared with.
+    """
+    full = draws.with_effects
+    level = weights @ design.offset + full.beta @ (weights @ design.common.values)
+    effects = sum((effect_means(b, full, weights) for b in design.blocks), np.zeros(full.n))
+    return np.resize(full.intercept + level + effects, draws.n)
 
 
 def effect_means(block: Block, draws: Draws, weights: Array) -> Array:

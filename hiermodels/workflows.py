@@ -179,7 +179,7 @@ def unpool(design: Design, block: Block) -> Unpooled:
         dummy=(False,) * len(names),
         center=np.zeros(len(names)),
         scale=np.ones(len(names)),
-        encoders=(None,),
+        encoders=(),
     )
     return Unpooled(
         design=replace_common(

@@ -87,7 +87,13 @@ def posterior(design: Design, *, seed: int = 1, chains: int = 2, draws: int = 60
             for name, (dims, values) in made.items()
         },
         coords={"chain": np.arange(chains), "draw": np.arange(draws), **coords},
-        attrs={"engine": "pymc", "random_seed": seed, "divergences": 0, "draws_made": draws},
+        attrs={
+            "engine": "pymc",
+            "engine_reason": "made up",
+            "random_seed": seed,
+            "divergences": 0,
+            "draws_made": draws,
+        },
     )
 
 

@@ -7,7 +7,7 @@ from made_up import table
 from scipy import stats
 
 from hiermodels.fitting import Model
-from hiermodels.model import reported_names
+from hiermodels.posterior import reported_names
 from hiermodels.priors import Prior
 
 STRUCTURES = [

@@ -1,4 +1,4 @@
-"""Posteriors beside the fits of lme4 and glmmTMB, three seeds each.
+"""Posteriors beside the fits of lme4 and glmmTMB, both engines, three seeds each.
 
 A posterior mean is not a maximum of the likelihood. What is allowed, and why:
 
@@ -23,8 +23,10 @@ import pytest
 
 import hiermodels as hm
 from hiermodels.errors import MissingDataWarning
+from hiermodels.posterior import reported_names
 
 SEEDS = (1, 2, 3)
+ENGINES = ("collapsed", "pymc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,28 +111,29 @@ def model(name: str) -> hm.Model:
 
 
 @cache
-def fit(name: str, seed: int) -> hm.Fit:
-    return model(name).fit(random_seed=seed, progressbar=False)
+def fit(name: str, engine: str, seed: int) -> hm.Fit:
+    return model(name).fit(random_seed=seed, engine=engine, progressbar=False)
 
 
 @pytest.fixture
 def fitted(request, reference):
     """A case, its fit with a seed, and the reference; parametrised by `fits`."""
-    name, seed = request.param
+    name, engine, seed = request.param
     if CASES[name].data in ("blossoms", "dragons"):
         request.getfixturevalue("datasets_dir")
-    return CASES[name], fit(name, seed), reference[CASES[name].reference]
+    return CASES[name], fit(name, engine, seed), reference[CASES[name].reference]
 
 
 def fits(*, singular: bool, correlated: bool = False) -> pytest.MarkDecorator:
-    """Each case with each seed; without the singular ones, or only those with a correlation."""
+    """Each case, engine and seed; without the singular ones, or only the correlated."""
     chosen = [
-        (name, seed)
+        (name, engine, seed)
         for name, case in CASES.items()
+        for engine in ENGINES
         for seed in SEEDS
         if (singular or not case.singular) and (not correlated or "_slope" in name)
     ]
-    ids = [f"{name}-{seed}" for name, seed in chosen]
+    ids = [f"{name}-{engine}-{seed}" for name, engine, seed in chosen]
     return pytest.mark.parametrize("fitted", chosen, ids=ids, indirect=True)
 
 
@@ -239,6 +242,34 @@ def test_residual_sd(fitted):
     assert np.median(found.draws.residual) == pytest.approx(expected["sigma"], rel=0.03)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_both_engines_have_the_same_posterior(name, request):
+    """Means of all parameters, over three seeds each, within 4.5 Monte Carlo errors of both.
+
+    There are some thousands of comparisons; 4.5 errors are exceeded by chance once in 150,000.
+    """
+    if CASES[name].data in ("blossoms", "dragons"):
+        request.getfixturevalue("datasets_dir")
+    one, two = (stacked(name, engine) for engine in ENGINES)
+    for parameter in one:
+        a, b = one[parameter], two[parameter]
+        allowed = 4.5 * np.hypot(mcse(a), mcse(b))
+        distance = np.abs(a.mean(axis=(0, 1)) - b.mean(axis=(0, 1)))
+        assert (distance <= allowed).all(), parameter
+
+
+def stacked(name: str, engine: str) -> dict[str, np.ndarray]:
+    """Draws of every parameter, the chains of all seeds together."""
+    fits_of = [fit(name, engine, seed) for seed in SEEDS]
+    found = {}
+    for parameter in reported_names(fits_of[0].design):
+        values = np.concatenate([chains(f, parameter) for f in fits_of])
+        if parameter.startswith("cor_"):
+            values = values[:, :, 1, 0]
+        found[parameter] = values if values.ndim > 2 else values[:, :, None]
+    return found
+
+
 def test_the_table_of_the_biology_chapter(reference):
     """43.680 / 56.320 %, CV2 0.006, 0.008, 0.014: ours differ as a posterior from an ML estimate.
 
@@ -246,7 +277,7 @@ def test_the_table_of_the_biology_chapter(reference):
     is estimated), and the posterior mean of a variance skewed upwards is larger still; so the
     percentage among is larger here, by less than its posterior sd. The identities are exact.
     """
-    found = fit("variance_null", 1)
+    found = fit("variance_null", "collapsed", 1)
     table = found.variance_table().set_index("component")
     draws = found.draws
     share = 100 * draws.sd["groupID"][:, 0] ** 2

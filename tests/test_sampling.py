@@ -3,14 +3,15 @@
 import os
 import signal
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
 from made_up import table
 
 import hiermodels as hm
-from hiermodels.errors import SamplingError, UnknownNameError
-from hiermodels.sampling import SamplerSettings
+from hiermodels.engines import choose_engine
+from hiermodels.errors import NotAvailableError, SamplingError, UnknownNameError
 
 FORMULA = "y ~ x + (x | pop)"
 
@@ -20,9 +21,20 @@ def model():
     return hm.Model(FORMULA, table())
 
 
+@pytest.fixture(scope="module", params=["collapsed", "pymc"])
+def engine(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def fit(model):
-    return model.fit(random_seed=1, draws=500, progressbar=False)
+def sample(model, engine):
+    """Fit with one engine, the PyMC model compiled once."""
+    return partial(model.fit, engine=engine, progressbar=False)
+
+
+@pytest.fixture(scope="module")
+def fit(sample):
+    return sample(random_seed=1, draws=500)
 
 
 def test_posterior_has_the_documented_layout(fit):
@@ -38,34 +50,33 @@ def test_posterior_has_the_documented_layout(fit):
     assert fit.idata["sample_stats"]["diverging"].sizes["draw"] == 500
 
 
-def test_same_seed_same_draws(model, fit):
-    again = model.fit(random_seed=1, draws=500, progressbar=False)
+def test_same_seed_same_draws(sample, fit):
+    again = sample(random_seed=1, draws=500)
     np.testing.assert_array_equal(again.draws.beta, fit.draws.beta)
-    other = model.fit(random_seed=2, draws=500, progressbar=False)
+    other = sample(random_seed=2, draws=500)
     assert (other.draws.beta != fit.draws.beta).all()
 
 
-def test_settings_are_kept(model):
-    found = model.fit(
-        random_seed=5, draws=50, tune=100, chains=2, cores=1, target_accept=0.9, progressbar=False
-    )
+def test_settings_are_kept(sample, engine):
+    found = sample(random_seed=5, draws=50, tune=100, chains=2, cores=1, target_accept=0.9)
     attributes = found.idata["posterior"].attrs
     assert found.idata["posterior"].sizes["chain"] == 2
     assert attributes["tune"] == 100
     assert attributes["random_seed"] == 5
     assert attributes["target_accept"] == 0.9
     assert attributes["formula"] == FORMULA
+    assert attributes["engine"] == engine
 
 
-def test_a_seed_is_made_and_told(model):
-    found = model.fit(draws=10, tune=20, progressbar=False)
+def test_a_seed_is_made_and_told(sample):
+    found = sample(draws=10, tune=20)
     assert f"random_seed {found.idata['posterior'].attrs['random_seed']}" in found.summary().text()
 
 
-def test_an_interrupt_keeps_the_draws(model):
+def test_an_interrupt_keeps_the_draws(sample):
     """Ctrl-C in the middle of a long run."""
     threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT)).start()
-    found = model.fit(random_seed=1, draws=10**6, progressbar=False)
+    found = sample(random_seed=1, draws=10**6)
     made = found.idata["posterior"].sizes["draw"]
     assert 10 < made < 10**6
     assert not np.isnan(found.draws.beta).any()
@@ -73,10 +84,10 @@ def test_an_interrupt_keeps_the_draws(model):
     assert "Interrupted: only the draws that were made by then." in found.summary().text()
 
 
-def test_estimates_do_not_depend_on_unit_and_origin(fit):
+def test_estimates_do_not_depend_on_unit_and_origin(fit, engine):
     """y on 10 x + 1000: the same posterior of every reported quantity, within 4 MCSE."""
     data = table().assign(x=lambda d: 10 * d["x"] + 1000)
-    other = hm.fit(FORMULA, data, random_seed=2, draws=500, progressbar=False)
+    other = hm.fit(FORMULA, data, random_seed=2, draws=500, engine=engine, progressbar=False)
     pairs = [
         (fit.draws.beta[:, 0], 10 * other.draws.beta[:, 0]),
         (fit.draws.intercept, other.draws.intercept + 1000 * other.draws.beta[:, 0]),
@@ -107,19 +118,53 @@ def test_estimates_do_not_depend_on_unit_and_origin(fit):
         ({"target_accept": 1.0}, "target_accept=1.0; it is between 0 and 1"),
     ],
 )
-def test_bad_settings(settings, message):
+def test_bad_settings(model, settings, message):
     with pytest.raises(SamplingError) as error:
-        SamplerSettings(random_seed=1, **settings)
+        model.fit(random_seed=1, progressbar=False, **settings)
     assert str(error.value) == message
 
 
 def test_unknown_engine(model):
     with pytest.raises(UnknownNameError) as error:
         model.fit(engine="stan")
-    assert str(error.value) == "no engine 'stan'. Valid: auto, pymc."
+    assert str(error.value) == "no engine 'stan'. Valid: auto, collapsed, pymc."
 
 
 def test_unknown_family():
     with pytest.raises(UnknownNameError) as error:
         hm.Model("y ~ x", table(), family="gausian")
     assert str(error.value) == "no family 'gausian'. Valid: gaussian. Did you mean 'gaussian'?"
+
+
+def test_the_engine_is_chosen_and_told():
+    found = hm.Model(FORMULA, table())
+    choice = choose_engine(found.design, found.priors, "auto")
+    assert (choice.name, choice.reason) == (
+        "collapsed",
+        "Gaussian, with normal priors on the coefficients",
+    )
+
+
+@pytest.mark.parametrize(
+    ("priors", "reason"),
+    [
+        (
+            {"x": hm.Prior("StudentT", nu=3, mu=0, sigma=1)},
+            "the prior of 'x' is StudentT, not Normal",
+        ),
+        (
+            {"sd_pop": hm.Prior("TruncatedNormal", mu=1, sigma=1, lower=0, upper=2)},
+            "the prior of 'sd_pop[Intercept]', TruncatedNormal(mu=1, sigma=1, lower=0, upper=2), "
+            "is not a compiled one",
+        ),
+    ],
+)
+def test_a_prior_that_cannot_be_integrated_out(priors, reason):
+    found = hm.Model("y ~ x + (1 | pop)", table(), priors=priors)
+    choice = choose_engine(found.design, found.priors, "auto")
+    assert choice.reason == f"not collapsed, because {reason}"
+    with pytest.raises(NotAvailableError) as error:
+        found.fit(engine="collapsed")
+    assert str(error.value) == (
+        f"engine='collapsed' cannot sample this model: {reason}. engine='{choice.name}' can."
+    )

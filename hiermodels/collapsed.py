@@ -1,0 +1,143 @@
+"""A design and its priors for the compiled density, and its draws back on the user's scale.
+
+Everything but the sds, correlations and sigma integrates out exactly where the coefficients have
+normal priors; NUTS then moves in a few dimensions at any number of rows, and the coefficients are
+drawn from their exact conditional (`density`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from hiermodels.density import BlockData, GaussianProblem, PositivePrior
+from hiermodels.density.priors import POSITIVE_PRIORS
+from hiermodels.design import Block, Design
+from hiermodels.priors import ParameterPrior, Prior, Priors
+
+__all__ = ["LARGEST_REST", "gaussian_problem", "obstacle", "user_scale"]
+
+type Array = np.ndarray
+
+#: Beyond this size the dense Schur complement of the factors that are not eliminated is too large.
+LARGEST_REST = 5000
+
+
+def obstacle(design: Design, priors: Priors) -> str:
+    """Why the coefficients cannot be integrated out exactly, or nothing."""
+    if not design.blocks:
+        return "it has no group term"
+    for prior in coefficient_priors(priors):
+        if prior.inside.name != "Normal":
+            return f"the prior of {prior.parameter!r} is {prior.given.name}, not Normal"
+    for prior in scale_priors(priors):
+        if not compiled_prior(prior.inside):
+            return f"the prior of {prior.parameter!r}, {prior.given}, is not a compiled one"
+    sizes = sorted(block.n_levels * len(block.terms) for block in design.blocks)
+    if sum(sizes[:-1]) > LARGEST_REST:
+        return f"the factors beside the largest have {sum(sizes[:-1])} effects"
+    return ""
+
+
+def coefficient_priors(priors: Priors) -> Iterator[ParameterPrior]:
+    if priors.intercept is not None:
+        yield priors.intercept
+    yield from priors.beta
+
+
+def scale_priors(priors: Priors) -> Iterator[ParameterPrior]:
+    for sds in priors.sd:
+        yield from sds
+    yield from priors.auxiliary
+
+
+def compiled_prior(prior: Prior) -> bool:
+    """Whether the kernels have this prior of an sd; a truncated normal only from zero on."""
+    if prior.name == "TruncatedNormal":
+        return prior.parameters.get("lower", 0.0) == 0.0 and "upper" not in prior.parameters
+    return prior.name.lower() in POSITIVE_PRIORS
+
+
+def positive_prior(prior: Prior) -> PositivePrior:
+    a, b, *_ = (*prior.parameters.values(), 0.0)
+    return PositivePrior(kind=prior.name.lower(), a=a, b=b)
+
+
+def gaussian_problem(design: Design, priors: Priors) -> GaussianProblem:
+    """The arrays that the density needs, standardised; rows of weight zero are left out."""
+    kept = slice(None) if design.weights is None else design.weights > 0
+    normal = [prior.inside.parameters for prior in coefficient_priors(priors)]
+    return GaussianProblem(
+        y=(design.response - design.offset if design.offset.any() else design.response)[kept],
+        X=common_columns(design)[kept],
+        blocks=tuple(block_data(block, kept) for block in design.blocks),
+        beta_mean=np.array([p["mu"] for p in normal]),
+        beta_sd=np.array([p["sigma"] for p in normal]),
+        sd_priors=tuple(tuple(positive_prior(p.inside) for p in sds) for sds in priors.sd),
+        lkj_eta=tuple(
+            (1.0 if cor is None else cor.inside.parameters["eta"],) * len(block.parts)
+            for block, cor in zip(design.blocks, priors.cor, strict=True)
+        ),
+        sigma_prior=positive_prior(priors.auxiliary[0].inside) if design.se is None else None,
+        weights=None if design.weights is None else design.weights[kept],
+        se=None if design.se is None else design.se[kept],
+    )
+
+
+def common_columns(design: Design) -> Array:
+    """Standardised X, with the column of ones first where there is an intercept."""
+    first = int(design.intercept)
+    columns = np.empty((design.n, first + len(design.terms)))
+    columns[:, :first] = 1.0
+    np.subtract(design.common.values, design.common.center, out=columns[:, first:])
+    columns[:, first:] /= design.common.scale
+    return columns
+
+
+def block_data(block: Block, kept: Any) -> BlockData:
+    return BlockData(
+        name=block.name,
+        index=block.index[kept].astype(np.int32, copy=False),
+        n_levels=block.n_levels,
+        Z=block.columns.standardised[kept],
+        parts=block.parts,
+    )
+
+
+def user_scale(design: Design, found: dict[str, Any]) -> dict[str, Array]:
+    """Draws of the standardised parameters, (chains, draws, ...), on the scale of the data.
+
+    beta = beta_std / scale, Intercept = Intercept_std - beta center, b = T b_std,
+    Sigma = T Sigma_std T'.
+    """
+    values: dict[str, Array] = {}
+    first = int(design.intercept)
+    beta = found["beta"][..., first:] / design.common.scale
+    if design.intercept:
+        values["Intercept"] = found["beta"][..., 0] - beta @ design.common.center
+    if design.terms:
+        values["beta"] = beta
+    for block in design.blocks:
+        values |= block_values(block, found)
+    if "sigma" in found:
+        values["sigma"] = found["sigma"]
+    return values
+
+
+def block_values(block: Block, found: dict[str, Any]) -> dict[str, Array]:
+    """sd_g, cor_g and b_g of one factor."""
+    name, to_raw = block.name, block.transform
+    sd, effects = found[f"sd_{name}"], found[f"b_{name}"]
+    if (to_raw == np.diag(np.diag(to_raw))).all():  # scaled alone: correlations stay
+        scale = np.diag(to_raw)
+        values = {f"sd_{name}": sd * scale, f"b_{name}": effects * scale}
+        return values | ({f"cor_{name}": found[f"cor_{name}"]} if block.correlated else {})
+    factor = to_raw * sd[..., None, :]
+    covariance = factor @ found[f"cor_{name}"] @ np.swapaxes(factor, -1, -2)
+    raw_sd = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
+    outer = raw_sd[..., :, None] * raw_sd[..., None, :]
+    correlation = np.divide(covariance, outer, out=np.zeros_like(outer), where=outer > 0)
+    correlation[..., range(len(to_raw)), range(len(to_raw))] = 1.0
+    return {f"sd_{name}": raw_sd, f"cor_{name}": correlation, f"b_{name}": effects @ to_raw.T}

@@ -1,0 +1,68 @@
+"""How every kernel is compiled: once per machine, cached on disk, and again when any source changes.
+
+Numba's cache watches the one file a kernel stands in, and so keeps an old callee in a cached
+caller. Here every cache entry carries one stamp of all sources of this package. Where the package
+directory is read-only, numba itself moves the cache to the user's cache directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core.ccallback import CFunc
+from numba.core.sigutils import normalize_signature
+
+__all__ = ["SUM", "callback", "kernel"]
+
+SUM = {"reassoc", "contract", "nsz"}
+"""Fast-math flags for sums: they may be reordered, and so vectorised; inf and nan keep their meaning."""
+
+
+@cache
+def _stamp() -> str:
+    digest = hashlib.sha256(numba.__version__.encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def _watch_all_sources(compiled: Any) -> None:
+    compiled._cache._cache_file._source_stamp = _stamp()
+
+
+def kernel(function: Callable | None = None, *, fastmath: set[str] | bool = False, inline: str = "never") -> Any:
+    """Compile a function on first call: cached, without the GIL, and without exceptions from 0/0.
+
+    A function that only strings others together is inlined: as a function of its own LLVM would
+    optimise all that it calls once more, which takes seconds.
+    """
+
+    def compile_lazily(function: Callable) -> Any:
+        options = {"error_model": "numpy", "nogil": True, "fastmath": fastmath, "inline": inline}
+        compiled = numba.njit(cache=True, **options)(function)
+        _watch_all_sources(compiled)
+        return compiled
+
+    return compile_lazily if function is None else compile_lazily(function)
+
+
+def callback(signature: Any) -> Callable[[Callable], Callable[[], CFunc]]:
+    """Make a function a C callback, compiled when it is first asked for."""
+
+    def declare(function: Callable) -> Callable[[], CFunc]:
+        @cache
+        def compiled() -> CFunc:
+            made = CFunc(function, normalize_signature(signature), locals={}, options={"error_model": "numpy"})
+            made.enable_caching()
+            _watch_all_sources(made)
+            made.compile()
+            return made
+
+        return compiled
+
+    return declare

@@ -1,0 +1,354 @@
+"""Coefficients after the fact: exact draws and moments of (beta, b) given theta and y.
+
+    (z, beta) | theta, y ~ Normal(u, M^-1),    b_j = Lambda z_j.
+
+The rest v = (other factors, beta) comes first, from its Schur complement; then every level of the
+eliminated factor by itself: z_j = C^-T (G (-v, 1) + e) with e standard normal. Draws overwrite the
+array of standard normals that they are made of, so nothing else of their size is ever stored.
+Moments are averages over theta of conditional moments (Rao & Blackwell), with no draw of b at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from . import lanes, panels
+from .collapsed import residual_precision
+from .compilation import kernel
+from .crossproducts import CrossProducts
+from .lapack import solve_lower_transposed
+from .layout import COLUMN_START, LEVELS, WIDTH
+from .rest import (
+    all_lambdas,
+    factor_table,
+    lambda_of,
+    raw_moments,
+    rest_inverse,
+    rest_size,
+    rest_system,
+    scale_draw,
+)
+
+__all__ = ["Coefficients", "LevelMoments", "conditional_variances", "level_moments", "recover"]
+
+CHUNK = 250
+"""Draws of theta per task; fixed, so that the same seed gives the same draws on any number of cores."""
+
+LANES = lanes.LANES
+eliminate_lanes, eliminate_panels = lanes.eliminate, panels.eliminate
+lane_scratch, level_products, load_lanes = lanes.lane_scratch, lanes.level_products, lanes.load_lanes
+factor_level, solve_level, level_scratch = panels.factor_level, panels.solve_level, panels.level_scratch
+level_columns, level_panel, own_products = panels.level_columns, panels.level_panel, panels.own_products
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coefficients:
+    """Draws of the common coefficients (S, p) and, per block, of the effects (S, J, q)."""
+
+    beta: NDArray[np.float64]
+    effects: tuple[NDArray[np.float64], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelMoments:
+    """Posterior mean and variance of every effect, per block (J, q)."""
+
+    mean: tuple[NDArray[np.float64], ...]
+    variance: tuple[NDArray[np.float64], ...]
+
+
+def recover(
+    products: CrossProducts, theta: NDArray[np.float64], *, rng: np.random.Generator, cores: int = 1
+) -> Coefficients:
+    """One draw of all coefficients per draw of theta (S, d)."""
+    theta = np.ascontiguousarray(theta)
+    head, others = products.shapes[products.order[0]], products.rest_size - products.n_common
+    effects = np.empty((len(theta), *head))
+    rest = np.empty((len(theta), products.rest_size))
+    draw = _draw_sparse if products.sparse else _draw_dense
+
+    def task(rows: slice, stream: np.random.Generator) -> None:
+        stream.standard_normal(out=rest[rows])
+        stream.standard_normal(out=effects[rows])
+        draw(theta[rows], products.words, rest[rows], effects[rows])
+
+    chunks = list(_chunks(len(theta)))
+    _in_threads(task, list(zip(chunks, rng.spawn(len(chunks)), strict=True)), cores)
+    return Coefficients(
+        beta=rest[:, others:] + products.beta0,
+        effects=_by_block(products, effects, rest[:, :others]),
+    )
+
+
+def level_moments(products: CrossProducts, theta: NDArray[np.float64]) -> LevelMoments:
+    """Exact posterior moments of every effect, averaged over the draws of theta (S, d)."""
+    mean, squares, variance, _ = _accumulate(products, theta, given_common=False)
+    total = variance + squares / len(theta)
+    return LevelMoments(mean=_split(products, mean), variance=_split(products, total))
+
+
+def conditional_variances(products: CrossProducts, theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Mean over draws of Var(b_jk | y, beta, theta) / Var(b_jk | theta), one minus reliability, per block (J, q)."""
+    return _split(products, _accumulate(products, theta, given_common=True)[3])
+
+
+def _accumulate(products: CrossProducts, theta: NDArray, *, given_common: bool) -> NDArray[np.float64]:
+    """Means, centred sums of squares of means, variances, shares; eliminated factor first."""
+    size = sum(levels * width for levels, width in products.shapes)
+    moments = np.zeros((4, size))
+    accumulate = _moments_sparse if products.sparse else _moments_dense
+    with threadpool_limits(1):
+        accumulate(np.ascontiguousarray(theta), products.words, given_common, moments)
+    return moments
+
+
+def _chunks(n: int) -> Iterator[slice]:
+    for start in range(0, n, CHUNK):
+        yield slice(start, min(start + CHUNK, n))
+
+
+def _in_threads(task: Callable, arguments: list[tuple], cores: int) -> None:
+    with threadpool_limits(1), ThreadPoolExecutor(max_workers=cores) as pool:
+        for future in [pool.submit(task, *each) for each in arguments]:
+            future.result()
+
+
+def _by_block(products: CrossProducts, head: NDArray, others: NDArray) -> tuple[NDArray, ...]:
+    """Put the eliminated factor's effects and the other columns in the order of the problem's blocks."""
+    found = {products.order[0]: head}
+    start = 0
+    for block in products.order[1:]:
+        levels, width = products.shapes[block]
+        found[block] = others[..., start : start + levels * width].reshape(*others.shape[:-1], levels, width)
+        start += levels * width
+    return tuple(found[block] for block in range(len(products.shapes)))
+
+
+def _split(products: CrossProducts, values: NDArray) -> tuple[NDArray, ...]:
+    levels, width = products.shapes[products.order[0]]
+    return _by_block(products, values[: levels * width].reshape(levels, width), values[levels * width :])
+
+
+@kernel
+def _draw_rest(C, u, lambdas, table, noise):
+    """Overwrite standard normals by v = Lambda (u + C^-T noise)."""
+    solve_lower_transposed(C, noise)
+    for i in range(len(u)):
+        noise[i] += u[i]
+    scale_draw(lambdas, table, noise, False)
+
+
+@kernel
+def _draw_dense(theta, words, rest, effects):
+    """Overwrite standard normals by draws: rest (S, n), effects (S, J, q)."""
+    table, q, n_rest = factor_table(words), effects.shape[2], rest.shape[1]
+    C, G, _ = lane_scratch(q, n_rest + 1 + q)
+    own, panels = level_products(words, q, n_rest + 1)
+    for s in range(len(theta)):
+        lambdas, scale = all_lambdas(theta[s], words), residual_precision(theta[s], words)
+        Lambda = lambda_of(lambdas, table, 0)
+        T, _, _, _ = eliminate_lanes(Lambda, scale, words, n_rest, False)
+        _, root, u, _, _ = rest_system(lambdas, words, T, n_rest)
+        _draw_rest(root, u, lambdas, table, rest[s])
+        for start in range(0, effects.shape[1], LANES):
+            n = min(LANES, effects.shape[1] - start)
+            load_lanes(Lambda, scale, own, panels, start, n, C, G)
+            _draw_lanes(Lambda, C, G, rest[s], effects[s, start : start + n])
+
+
+@kernel
+def _draw_lanes(Lambda, C, G, v, effects):
+    n, q = effects.shape
+    last = len(v)
+    z = np.empty((q, n))
+    for k in range(q):
+        for t in range(n):
+            z[k, t] = effects[t, k] + G[k, last, t]
+        for a in range(last):
+            for t in range(n):
+                z[k, t] -= G[k, a, t] * v[a]
+    for k in range(q - 1, -1, -1):
+        for i in range(k + 1, q):
+            for t in range(n):
+                z[k, t] -= C[i, k, t] * z[i, t]
+        for t in range(n):
+            z[k, t] *= C[q, k, t]
+    for k in range(q):
+        for t in range(n):
+            value = 0.0
+            for i in range(k + 1):
+                value += Lambda[k, i] * z[i, t]
+            effects[t, k] = value
+
+
+@kernel
+def _draw_sparse(theta, words, rest, effects):
+    """Overwrite standard normals by draws: rest (S, n), effects (S, J, q)."""
+    table, q = factor_table(words), effects.shape[2]
+    own = own_products(words, q)
+    C, G, _ = level_scratch(words, q)
+    for s in range(len(theta)):
+        if s == 0 or not _same(theta[s], theta[s - 1]):
+            lambdas, scale = all_lambdas(theta[s], words), residual_precision(theta[s], words)
+            Lambda = lambda_of(lambdas, table, 0)
+            T, _ = eliminate_panels(Lambda, scale, words, rest.shape[1])
+            _, root, u, _, _ = rest_system(lambdas, words, T, rest.shape[1])
+        _draw_rest(root, u, lambdas, table, rest[s])
+        for j in range(len(own)):
+            factor_level(Lambda, scale, own[j], C)
+            solve_level(C, Lambda, scale, level_panel(words, q, j), G)
+            z = effects[s, j]
+            _add_prediction(G, level_columns(words, j), rest[s], z)
+            solve_lower_transposed(C, z)
+            _scale_in_place(Lambda, z)
+
+
+@kernel
+def _same(a, b):
+    for k in range(len(a)):
+        if a[k] != b[k]:
+            return False
+    return True
+
+
+@kernel
+def _add_prediction(G, columns, v, z):
+    """Add G (-v, 1); the last column is that of y."""
+    last = len(columns) - 1
+    for k in range(len(z)):
+        z[k] += G[k, last]
+        for c in range(last):
+            z[k] -= G[k, c] * v[columns[c]]
+
+
+@kernel
+def _scale_in_place(Lambda, z):
+    for k in range(len(z) - 1, -1, -1):
+        z[k] *= Lambda[k, k]
+        for i in range(k):
+            z[k] += Lambda[k, i] * z[i]
+
+
+@kernel
+def _rest_distribution(lambdas, words, T, n):
+    """Mean (n,) of v = Lambda z, and its covariance in the first n rows and columns."""
+    _, P, u, _, _ = rest_system(lambdas, words, T, n)
+    rest_inverse(words, P)
+    _, covariance = raw_moments(lambdas, words, P, np.zeros(n))
+    scale_draw(lambdas, factor_table(words), u, False)
+    return u, covariance
+
+
+@kernel
+def _update(moments, place, draw, mean, variance, prior_variance):
+    """Welford's update of the moments by draw number `draw`."""
+    step = mean - moments[0, place]
+    moments[0, place] += step / (draw + 1)
+    moments[1, place] += step * (mean - moments[0, place])
+    moments[2, place] += (variance - moments[2, place]) / (draw + 1)
+    moments[3, place] += (variance / prior_variance - moments[3, place]) / (draw + 1)
+
+
+@kernel
+def _row_variance(Lambda, k):
+    value = 0.0
+    for i in range(k + 1):
+        value += Lambda[k, i] ** 2
+    return value
+
+
+@kernel
+def _moments_dense(theta, words, given_common, moments):
+    table, n_rest = factor_table(words), rest_size(words)
+    q = table[0, WIDTH]
+    own, panels = level_products(words, q, n_rest + 1)
+    C, G, _ = lane_scratch(q, n_rest + 1 + q)
+    level_C, level_G = np.empty((q, q)), np.empty((q, n_rest + 1))
+    columns = np.arange(n_rest + 1)
+    n_head = own.shape[2] * q
+    known = n_rest - (moments.shape[1] - n_head) if given_common else 0
+    for s in range(len(theta)):
+        lambdas, scale = all_lambdas(theta[s], words), residual_precision(theta[s], words)
+        Lambda = lambda_of(lambdas, table, 0)
+        T, _, _, _ = eliminate_lanes(Lambda, scale, words, n_rest, False)
+        v, covariance = _rest_distribution(lambdas, words, T, n_rest - known)
+        for start in range(0, own.shape[2], LANES):
+            n = min(LANES, own.shape[2] - start)
+            load_lanes(Lambda, scale, own, panels, start, n, C, G)
+            for t in range(n):
+                _copy_lane(C, G, t, level_C, level_G)
+                _level_moments(level_C, level_G, columns, Lambda, v, covariance, s, (start + t) * q, moments)
+        _other_moments(lambdas, table, v, covariance, s, n_head, moments)
+
+
+@kernel
+def _copy_lane(C, G, t, level_C, level_G):
+    for k in range(level_C.shape[0]):
+        for i in range(k + 1):
+            level_C[k, i] = C[k, i, t]
+        for c in range(level_G.shape[1]):
+            level_G[k, c] = G[k, c, t]
+
+
+@kernel
+def _moments_sparse(theta, words, given_common, moments):
+    table, n_rest = factor_table(words), rest_size(words)
+    q = table[0, WIDTH]
+    own = own_products(words, q)
+    C, G, _ = level_scratch(words, q)
+    n_head = len(own) * q
+    known = n_rest - (moments.shape[1] - n_head) if given_common else 0
+    for s in range(len(theta)):
+        lambdas, scale = all_lambdas(theta[s], words), residual_precision(theta[s], words)
+        Lambda = lambda_of(lambdas, table, 0)
+        T, _ = eliminate_panels(Lambda, scale, words, n_rest)
+        v, covariance = _rest_distribution(lambdas, words, T, n_rest - known)
+        for j in range(len(own)):
+            factor_level(Lambda, scale, own[j], C)
+            solve_level(C, Lambda, scale, level_panel(words, q, j), G)
+            _level_moments(C, G, level_columns(words, j), Lambda, v, covariance, s, j * q, moments)
+        _other_moments(lambdas, table, v, covariance, s, n_head, moments)
+
+
+@kernel
+def _other_moments(lambdas, table, v, covariance, draw, first, moments):
+    for f in range(1, len(table)):
+        Lambda, q = lambda_of(lambdas, table, f), table[f, WIDTH]
+        for column in range(table[f, LEVELS] * q):
+            i = table[f, COLUMN_START] + column
+            _update(moments, first + i, draw, v[i], covariance[i, i], _row_variance(Lambda, column % q))
+
+
+@kernel
+def _level_moments(C, G, columns, Lambda, v, covariance, draw, place, moments):
+    """Moments of b_j = Lambda C^-T (G (-v, 1) + e), by rows of Lambda C^-T; coefficients beyond v are known."""
+    q, last = C.shape[0], len(columns) - 1
+    n = len(v)
+    row, loading = np.empty(q), np.empty(last)
+    for k in range(q):
+        for i in range(q):
+            row[i] = Lambda[k, i]
+            for m in range(i):
+                row[i] -= C[i, m] * row[m]
+            row[i] /= C[i, i]
+        mean, variance = 0.0, 0.0
+        for i in range(q):
+            mean += row[i] * G[i, last]
+            variance += row[i] ** 2
+        for c in range(last):
+            loading[c] = 0.0
+            for i in range(q):
+                loading[c] += row[i] * G[i, c]
+        for c in range(last):
+            if columns[c] < n:
+                mean -= loading[c] * v[columns[c]]
+                for d in range(last):
+                    if columns[d] < n:
+                        variance += loading[c] * covariance[columns[c], columns[d]] * loading[d]
+        _update(moments, place + k, draw, mean, variance, _row_variance(Lambda, k))

@@ -1,0 +1,123 @@
+"""The whole posterior of a Gaussian hierarchical model: cross-products, pilot, NUTS, recovery."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from .covariance import sds_and_correlations
+from .crossproducts import CrossProducts, cross_products
+from .independence import run_independence
+from .nuts import run_nuts
+from .pilot import choose_coordinates
+from .problem import GaussianProblem
+from .recovery import recover
+from .trace import Trace, least_effective
+
+__all__ = ["sample", "sample_theta"]
+
+LARGEST_FOR_NUTS = 400
+"""Columns of the dense Schur complement; beyond, a gradient costs more than it brings (DESIGN section 5)."""
+LEAST_ACCEPTED = 0.5
+"""Below this the posterior is not like its approximation at the mode, and NUTS is better."""
+ENOUGH, MOST_THINNING, FEWEST_TO_JUDGE = 0.5, 8, 200
+"""Effective draws wanted per draw; at most so many times the draws; too few draws to tell."""
+
+
+def sample_theta(
+    products: CrossProducts,
+    *,
+    draws: int = 1000,
+    tune: int = 200,
+    chains: int = 4,
+    cores: int | None = None,
+    seed: int = 0,
+    target_accept: float = 0.8,
+    progress: bool = False,
+    progress_callback: Callable | None = None,
+) -> Trace:
+    """Draws of theta = (sds, correlations, sigma), the coefficients integrated out.
+
+    One thread of BLAS per chain: chains already use the cores.
+    """
+    settings = {
+        "dimension": products.theta.size,
+        "chains": chains,
+        "cores": min(chains, cores or os.process_cpu_count() or 1),
+        "seed": seed,
+    }
+    tuning = {
+        "tune": tune,
+        "target_accept": target_accept,
+        "progress": progress,
+        "progress_callback": progress_callback,
+    }
+    with threadpool_limits(1):
+        words = choose_coordinates(products).write(products.words)
+        if products.sparse and products.rest_size > LARGEST_FOR_NUTS:
+            trace = run_independence(words, draws=draws, **settings)
+            if trace.interrupted or trace.statistics["accepted"].mean() > LEAST_ACCEPTED:
+                return trace
+        return _sample_enough(words, draws=draws, **settings, **tuning)
+
+
+def _sample_enough(words: NDArray[np.float64], *, draws: int, **settings: Any) -> Trace:
+    """NUTS; where the effective sample is small, as when an sd may be zero, more draws, thinned."""
+    trace = run_nuts(words, draws=draws, **settings)
+    if trace.interrupted or draws < FEWEST_TO_JUDGE:
+        return trace
+    thinning = min(MOST_THINNING, math.ceil(ENOUGH * settings["chains"] * draws / least_effective(trace.theta)))
+    if thinning <= 1:
+        return trace
+    return run_nuts(words, draws=draws * thinning, **settings).thin(thinning)
+
+
+def sample(
+    problem: GaussianProblem,
+    *,
+    draws: int = 1000,
+    tune: int = 200,
+    chains: int = 4,
+    cores: int | None = None,
+    seed: int = 0,
+    target_accept: float = 0.8,
+    progress: bool = False,
+    progress_callback: Callable | None = None,
+) -> dict[str, Any]:
+    """Arrays (chains, draws, ...): ``beta``, ``sigma``, per block ``sd_g``, ``cor_g``, ``b_g``, and statistics."""
+    products = cross_products(problem)
+    trace = sample_theta(
+        products,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=cores,
+        seed=seed,
+        target_accept=target_accept,
+        progress=progress,
+        progress_callback=progress_callback,
+    )
+    return _name_draws(products, trace, seed=seed, cores=cores or os.process_cpu_count() or 1)
+
+
+def _name_draws(products: CrossProducts, trace: Trace, *, seed: int, cores: int) -> dict[str, Any]:
+    shape = trace.theta.shape[:2]
+    flat = trace.theta.reshape(-1, trace.theta.shape[2])
+    coefficients = recover(products, flat, rng=np.random.default_rng([seed, 1]), cores=cores)
+    result: dict[str, Any] = {"beta": coefficients.beta.reshape(*shape, -1)}
+    for name, places, effects in zip(products.names, products.theta.places, coefficients.effects, strict=True):
+        result[f"sd_{name}"], result[f"cor_{name}"] = sds_and_correlations(trace.theta, places)
+        result[f"b_{name}"] = effects.reshape(*shape, *effects.shape[1:])
+    if products.theta.log_sigma >= 0:
+        result["sigma"] = np.exp(trace.theta[..., products.theta.log_sigma])
+    return (
+        result
+        | trace.statistics
+        | {"interrupted": trace.interrupted, "thinning": trace.thinning, "method": trace.method}
+    )

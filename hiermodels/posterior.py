@@ -1,0 +1,69 @@
+"""The layout of a posterior: its names, dims and coordinates, the same for every engine.
+
+``Intercept``; ``beta`` (term); for each factor g ``sd_g`` (g_term), ``cor_g`` (g_term, g_term_bis),
+``b_g`` (g, g_term); and the family's own. All on the scale of the user's data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hiermodels.design import Design
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["coordinates", "dimensions", "label_draws", "reported_names"]
+
+type Array = np.ndarray
+
+ROW, TERM = "row", "term"
+
+
+def dimensions(design: Design) -> dict[str, tuple[str, ...]]:
+    """The dims of every posterior variable, in the order in which they are reported."""
+    dims: dict[str, tuple[str, ...]] = {}
+    if design.intercept:
+        dims["Intercept"] = ()
+    if design.terms:
+        dims["beta"] = (TERM,)
+    for block in design.blocks:
+        term = f"{block.name}_term"
+        dims[f"sd_{block.name}"] = (term,)
+        if block.correlated:
+            dims[f"cor_{block.name}"] = (term, f"{term}_bis")
+        dims[f"b_{block.name}"] = (block.name, term)
+    return dims | {name: () for name in design.family.auxiliary if design.se is None}
+
+
+def reported_names(design: Design) -> tuple[str, ...]:
+    """The posterior variables."""
+    return tuple(dimensions(design))
+
+
+def coordinates(design: Design) -> dict[str, Any]:
+    """The labels of every dimension, by the factor's name."""
+    coords: dict[str, Any] = {TERM: list(design.terms)} if design.terms else {}
+    for block in design.blocks:
+        coords[block.name] = list(block.levels)
+        coords[f"{block.name}_term"] = list(block.terms)
+        if block.correlated:
+            coords[f"{block.name}_term_bis"] = list(block.terms)
+    return coords
+
+
+def label_draws(design: Design, values: Mapping[str, Array]) -> xr.Dataset:
+    """Arrays (chains, draws, ...) as a dataset with the user's labels."""
+    import xarray as xr
+
+    dims = dimensions(design)
+    chains, draws = next(iter(values.values())).shape[:2]
+    used = {d for name in values for d in dims[name]}
+    coords = {name: labels for name, labels in coordinates(design).items() if name in used}
+    return xr.Dataset(
+        {name: (("chain", "draw", *dims[name]), values[name]) for name in dims if name in values},
+        coords={"chain": np.arange(chains), "draw": np.arange(draws), **coords},
+    )
