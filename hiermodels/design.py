@@ -25,8 +25,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from formulae import design_matrices
-from formulae.environment import Environment
 
 from hiermodels.data import Rows, all_finite, is_plain, some_rows
 from hiermodels.errors import DataError, FormulaError, lookup
@@ -273,6 +271,9 @@ class Evaluated:
 
 def run_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Any:
     """formulae's matrices, its failures told as ours."""
+    from formulae import design_matrices
+    from formulae.environment import Environment
+
     environment = Environment([namespace()])
     try:
         # formulae prints before it raises

@@ -85,9 +85,8 @@ def diagnose(tree: xr.DataTree, design: Design) -> Diagnostics:
         rhat=np.atleast_1d(rhat(data)["x"].to_numpy()),
         ess_bulk=np.atleast_1d(ess(data, method="bulk")["x"].to_numpy()),
         ess_tail=np.atleast_1d(ess(data, method="tail")["x"].to_numpy()),
-        divergences=int(posterior.attrs.get("divergences", 0)),
-        draws_made=int(posterior.attrs.get("draws_made", posterior.sizes["draw"]))
-        * posterior.sizes["chain"],
+        divergences=int(posterior.attrs["divergences"]),
+        draws_made=int(posterior.attrs["draws_made"]) * posterior.sizes["chain"],
     )
 
 

@@ -85,12 +85,25 @@ def sample_collapsed(design: Design, priors: Priors, settings: SamplerSettings) 
     stats = {k: v for k, v in found.items() if k in STATISTICS and v.shape == shape}
     attributes = {
         "method": found["method"],
+        "mended": mended(found["method"], found["thinning"]),
         "draws_made": shape[1] * found["thinning"],
         "divergences": int(found["diverging"].sum()),
         "interrupted": int(found["interrupted"]),
         "sampling_seconds": time.perf_counter() - start,
     }
     return assemble(design, posterior, stats, settings, attributes=attributes)
+
+
+def mended(method: str, thinning: int) -> str:
+    """What the sampler did beyond one draw of NUTS for each that was asked for, in words."""
+    if method != "nuts":
+        return f"Sds and sigma by {method} Metropolis at the mode: a gradient costs too much here."
+    if thinning > 1:
+        return (
+            f"Few effective draws at first, as when an sd may be zero: "
+            f"made {thinning} times as many, and thinned."
+        )
+    return ""
 
 
 def compile_pymc(model: Any, names: tuple[str, ...]) -> Any:
@@ -131,6 +144,7 @@ def sample_pymc(compiled: Any, design: Design, settings: SamplerSettings) -> xr.
     keep = slice(THIN - 1, None, THIN)
     attributes = {
         "method": "nuts",
+        "mended": "",
         "draws_made": int(posterior.sizes["draw"]),
         "divergences": int(stats["diverging"].sum()),
         "interrupted": int(interrupted),
@@ -171,6 +185,7 @@ def assemble(
 
     posterior.attrs = {
         "formula": design.formula.text,
+        "chains": posterior.sizes["chain"],
         "random_seed": settings.random_seed,
         "tune": settings.tune,
         "target_accept": settings.target_accept,

@@ -15,9 +15,10 @@ Source: Gelman & Hill 2007, chapter 12; Gelman & Pardoe 2006, Technometrics 48, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy import sparse, stats
+from scipy.special import ndtri, stdtrit
 
 from hiermodels.design import INTERCEPT, Block, Design, coarser
 from hiermodels.draws import Draws, standard_covariance
@@ -75,9 +76,9 @@ def least_squares(design: Design, y: Array, x: Array) -> tuple[Array, Array, flo
 
 def interval(estimate: Array, variance: Array, df: float, ci_prob: float, design: Design) -> Raw:
     quantile = (
-        stats.norm.ppf((1 + ci_prob) / 2)
+        ndtri((1 + ci_prob) / 2)
         if design.se is not None
-        else stats.t.ppf((1 + ci_prob) / 2, max(df, 1.0))
+        else stdtrit(max(df, 1.0), (1 + ci_prob) / 2)
     )
     half = quantile * np.sqrt(np.maximum(variance, 0))
     return Raw(estimate=estimate, lower=estimate - half, upper=estimate + half)
@@ -251,8 +252,10 @@ def explained(root: Array, inverse: Array) -> Array:
     return np.where(prior > 0, 1 - left / np.where(prior > 0, prior, 1), 0.0)
 
 
-def effect_columns(design: Design) -> sparse.csr_array:
-    """Z of all factors: (rows, effects), level by level within a factor."""
+def effect_columns(design: Design) -> Any:
+    """Z of all factors, sparse: (rows, effects), level by level within a factor."""
+    from scipy import sparse
+
     pieces = []
     for block in design.blocks:
         q = len(block.terms)
@@ -267,6 +270,8 @@ def effect_columns(design: Design) -> sparse.csr_array:
 
 def reliability_many(design: Design, draws: Draws, block: Block) -> Array:
     """With several factors: the inverse over all their effects, of which the factor's blocks."""
+    from scipy import sparse
+
     z = effect_columns(design)
     products = (z.T @ (z * precision(design)[:, None])).toarray()
     roots = [root_covariance(draws, b) for b in design.blocks]

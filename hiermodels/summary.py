@@ -117,12 +117,15 @@ def opening(design: Design, attributes: Mapping[str, Any]) -> list[str]:
 
 
 def sampling_lines(attributes: Mapping[str, Any], draws: Draws) -> list[str]:
+    made = int(attributes["draws_made"]) * int(attributes["chains"])
     told = [
-        f"{draws.n} draws kept",
+        f"{draws.n} of {made} draws kept" if made > draws.n else f"{draws.n} draws",
         f"random_seed {attributes['random_seed']}" if "random_seed" in attributes else "",
         f"{attributes['sampling_seconds']:.1f} s" if "sampling_seconds" in attributes else "",
     ]
     lines = [", ".join(t for t in told if t)]
+    if attributes.get("mended"):
+        lines.append(str(attributes["mended"]))
     if attributes.get("interrupted"):
         lines.append("Interrupted: only the draws that were made by then.")
     return lines

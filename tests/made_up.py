@@ -89,6 +89,7 @@ def posterior(design: Design, *, seed: int = 1, chains: int = 2, draws: int = 60
         coords={"chain": np.arange(chains), "draw": np.arange(draws), **coords},
         attrs={
             "engine": "pymc",
+            "chains": chains,
             "engine_reason": "made up",
             "random_seed": seed,
             "divergences": 0,
