@@ -27,8 +27,6 @@ LARGEST_REST = 5000
 
 def obstacle(design: Design, priors: Priors) -> str:
     """Why the coefficients cannot be integrated out exactly, or nothing."""
-    if not design.blocks:
-        return "it has no group term"
     for prior in coefficient_priors(priors):
         if prior.inside.name != "Normal":
             return f"the prior of {prior.parameter!r} is {prior.given.name}, not Normal"
@@ -68,21 +66,36 @@ def positive_prior(prior: Prior) -> PositivePrior:
 def gaussian_problem(design: Design, priors: Priors) -> GaussianProblem:
     """The arrays that the density needs, standardised; rows of weight zero are left out."""
     kept = slice(None) if design.weights is None else design.weights > 0
+    y = (design.response - design.offset if design.offset.any() else design.response)[kept]
+    blocks = tuple(block_data(block, kept) for block in design.blocks)
+    sd_priors = tuple(tuple(positive_prior(p.inside) for p in sds) for sds in priors.sd)
+    etas = tuple(
+        (1.0 if cor is None else cor.inside.parameters["eta"],) * len(block.parts)
+        for block, cor in zip(design.blocks, priors.cor, strict=True)
+    )
     normal = [prior.inside.parameters for prior in coefficient_priors(priors)]
     return GaussianProblem(
-        y=(design.response - design.offset if design.offset.any() else design.response)[kept],
+        y=y,
         X=common_columns(design)[kept],
-        blocks=tuple(block_data(block, kept) for block in design.blocks),
+        blocks=blocks or (no_group(len(y)),),
         beta_mean=np.array([p["mu"] for p in normal]),
         beta_sd=np.array([p["sigma"] for p in normal]),
-        sd_priors=tuple(tuple(positive_prior(p.inside) for p in sds) for sds in priors.sd),
-        lkj_eta=tuple(
-            (1.0 if cor is None else cor.inside.parameters["eta"],) * len(block.parts)
-            for block, cor in zip(design.blocks, priors.cor, strict=True)
-        ),
+        sd_priors=sd_priors or ((PositivePrior(kind="lognormal", a=0.0, b=1.0),),),
+        lkj_eta=etas or ((1.0,),),
         sigma_prior=positive_prior(priors.auxiliary[0].inside) if design.se is None else None,
         weights=None if design.weights is None else design.weights[kept],
         se=None if design.se is None else design.se[kept],
+    )
+
+
+def no_group(n: int) -> BlockData:
+    """A factor of one level with no effect on any row, for a model without groups.
+
+    The density eliminates a factor; of this one nothing is left but the prior of its sd, which is
+    independent of all else and not reported.
+    """
+    return BlockData(
+        name="", index=np.zeros(n, np.int32), n_levels=1, Z=np.zeros((n, 1)), parts=((0,),)
     )
 
 

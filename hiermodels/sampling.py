@@ -70,16 +70,21 @@ def sample_collapsed(design: Design, priors: Priors, settings: SamplerSettings) 
     from hiermodels.density import sample
 
     start = time.perf_counter()
-    found = sample(
-        gaussian_problem(design, priors),
-        draws=settings.draws,
-        tune=settings.tune,
-        chains=settings.chains,
-        cores=settings.cores,
-        seed=settings.random_seed,
-        target_accept=settings.target_accept,
-        progress=shows_bar(settings.progressbar),
-    )
+    try:
+        found = sample(
+            gaussian_problem(design, priors),
+            draws=settings.draws,
+            tune=settings.tune,
+            chains=settings.chains,
+            cores=settings.cores,
+            seed=settings.random_seed,
+            target_accept=settings.target_accept,
+            progress=shows_bar(settings.progressbar),
+        )
+    except InterruptedError as error:
+        raise SamplingError(f"interrupted: {error}, so there is nothing to keep") from None
+    except RuntimeError as error:
+        raise SamplingError(f"the sampler stopped: {error}") from error
     posterior = label_draws(design, user_scale(design, found))
     shape = (posterior.sizes["chain"], posterior.sizes["draw"])
     stats = {k: v for k, v in found.items() if k in STATISTICS and v.shape == shape}

@@ -10,9 +10,11 @@ from hiermodels.density.covariance import describe_theta
 
 
 def log_likelihood(problem, theta):
-    """Log of Normal(y; X m, X S X' + sum Z Sigma Z' + residual), any frequencies by repeating rows."""
+    """Log of Normal(y; X m, X S X' + sum Z Sigma Z' + residual); frequencies repeat rows."""
     layout = describe_theta(problem)
-    repeats = np.ones(len(problem.y), int) if problem.weights is None else problem.weights.astype(int)
+    repeats = (
+        np.ones(len(problem.y), int) if problem.weights is None else problem.weights.astype(int)
+    )
     rows = np.repeat(np.arange(len(problem.y)), repeats)
     X, y = problem.X[rows], problem.y[rows]
     V = ((X * problem.beta_sd**2) @ X.T).astype(complex)
@@ -25,7 +27,9 @@ def log_likelihood(problem, theta):
     else:
         V += np.diag(problem.se[rows] ** 2)
     residual = y - X @ problem.beta_mean
-    value = -0.5 * (residual @ np.linalg.solve(V, residual) + complex_log_det(V) + len(rows) * np.log(2 * np.pi))
+    value = -0.5 * (
+        residual @ np.linalg.solve(V, residual) + complex_log_det(V) + len(rows) * np.log(2 * np.pi)
+    )
     return value
 
 
@@ -64,10 +68,13 @@ POSITIVE = {
 
 
 def log_prior(problem, theta):
-    """Log prior of theta: densities of sds, LKJ through the matrix itself, Jacobians by finite formula."""
+    """Log prior of theta: densities of sds, LKJ through the matrix itself, Jacobians by finite
+    formula."""
     layout = describe_theta(problem)
     value = 0.0
-    for block, places, sds, etas in zip(problem.blocks, layout.places, problem.sd_priors, problem.lkj_eta, strict=True):
+    for block, places, sds, etas in zip(
+        problem.blocks, layout.places, problem.sd_priors, problem.lkj_eta, strict=True
+    ):
         for place, prior in zip(places.sd, sds, strict=True):
             value += POSITIVE[prior.kind](prior.a, prior.b)(np.exp(theta[place])) + theta[place]
         L = lower_factor(theta, places) / np.exp(theta[places.sd])[:, None]
@@ -77,7 +84,10 @@ def log_prior(problem, theta):
             value += lkj_log_density(cor, eta) + partial_jacobian(theta, places, columns)
     if layout.log_sigma >= 0:
         prior = problem.sigma_prior
-        value += POSITIVE[prior.kind](prior.a, prior.b)(np.exp(theta[layout.log_sigma])) + theta[layout.log_sigma]
+        value += (
+            POSITIVE[prior.kind](prior.a, prior.b)(np.exp(theta[layout.log_sigma]))
+            + theta[layout.log_sigma]
+        )
     return value
 
 

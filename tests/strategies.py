@@ -26,7 +26,16 @@ PRIORS = (
 )
 
 
-def make_problem(seed, *, factors=((6, ((0, 1),)),), p=2, n_rows=40, residual="sigma", nested=False, collinear=False):
+def make_problem(
+    seed,
+    *,
+    factors=((6, ((0, 1),)),),
+    p=2,
+    n_rows=40,
+    residual="sigma",
+    nested=False,
+    collinear=False,
+):
     """A problem with `factors` = (levels, parts), crossed at random or each nested in the next."""
     rng = np.random.default_rng(seed)
     X = np.column_stack([np.ones(n_rows), rng.normal(size=(n_rows, max(p - 1, 0)))])[:, :p]
@@ -43,7 +52,11 @@ def make_problem(seed, *, factors=((6, ((0, 1),)),), p=2, n_rows=40, residual="s
         Z = np.column_stack([np.ones(n_rows), rng.normal(size=(n_rows, q - 1))])
         if collinear:
             Z[:, -1] = Z[:, 0]
-        blocks.append(BlockData(name=f"g{number}", index=index.astype(np.int32), n_levels=levels, Z=Z, parts=parts))
+        blocks.append(
+            BlockData(
+                name=f"g{number}", index=index.astype(np.int32), n_levels=levels, Z=Z, parts=parts
+            )
+        )
     known = residual == "se"
     pick = lambda: PRIORS[rng.integers(len(PRIORS))]  # noqa: E731
     return GaussianProblem(

@@ -19,7 +19,10 @@ def prior_gradient(products, theta):
     gradient = np.zeros_like(theta)
     priors = products.theta.priors
     add_log_prior(
-        theta, np.array([prior.form for prior in priors]), np.array([prior[1:] for prior in priors]), gradient
+        theta,
+        np.array([prior.form for prior in priors]),
+        np.array([prior[1:] for prior in priors]),
+        gradient,
     )
     return gradient
 
@@ -82,7 +85,9 @@ def test_correlations_near_one(structure, t):
 def add_log_prior_value(products, theta):
     priors = products.theta.priors
     numbers = np.array([prior[1:] for prior in priors])
-    return add_log_prior(theta, np.array([prior.form for prior in priors]), numbers, np.zeros_like(theta))
+    return add_log_prior(
+        theta, np.array([prior.form for prior in priors]), numbers, np.zeros_like(theta)
+    )
 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=lambda prior: prior.kind)
@@ -98,7 +103,9 @@ def test_slopes_of_the_priors(prior, t):
         return add_log_prior(np.array([t]), forms, numbers, slope), slope[0]
 
     h = 1e-5
-    assert at(t)[0] == pytest.approx(dense.POSITIVE[prior.kind](prior.a, prior.b)(np.exp(t)) + t, rel=1e-10, abs=1e-10)
+    assert at(t)[0] == pytest.approx(
+        dense.POSITIVE[prior.kind](prior.a, prior.b)(np.exp(t)) + t, rel=1e-10, abs=1e-10
+    )
     assert at(t)[1] == pytest.approx((at(t + h)[0] - at(t - h)[0]) / (2 * h), rel=1e-6, abs=1e-7)
 
 
@@ -116,11 +123,13 @@ def test_coordinates_carry_their_jacobian(seed):
     rng = np.random.default_rng(seed)
     bends = rng.permutation(np.r_[[SOFT, PROBIT, PLAIN], rng.integers(3, size=d - 3)])
     scale = np.eye(d) + 0.1 * rng.normal(size=(d, d))
-    words = Coordinates(centre=rng.normal(size=d), scale=scale, bends=bends, knees=rng.normal(size=d)).write(
-        products.words
-    )
+    words = Coordinates(
+        centre=rng.normal(size=d), scale=scale, bends=bends, knees=rng.normal(size=d)
+    ).write(products.words)
     x, h = 0.5 * rng.normal(size=d), 1e-5
-    numeric = [(evaluate(x + h * e, words)[0] - evaluate(x - h * e, words)[0]) / (2 * h) for e in np.eye(d)]
+    numeric = [
+        (evaluate(x + h * e, words)[0] - evaluate(x - h * e, words)[0]) / (2 * h) for e in np.eye(d)
+    ]
     np.testing.assert_allclose(evaluate(x, words)[1], numeric, rtol=1e-5, atol=1e-5)
     plain = evaluate(expand(x, words), products.words)[0]
     jacobian = [(expand(x + h * e, words) - expand(x - h * e, words)) / (2 * h) for e in np.eye(d)]

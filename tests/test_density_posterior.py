@@ -12,7 +12,9 @@ from hiermodels.density.coordinates import evaluate
 def test_posterior_of_both_sds_is_that_of_a_grid(seed):
     problem = make_problem(seed, factors=((8, ((0,),)),), n_rows=60)
     products = cross_products(problem)
-    grid = np.stack(np.meshgrid(np.linspace(-9, 4, 400), np.linspace(-0.5, 2, 150), indexing="ij"), axis=-1)
+    grid = np.stack(
+        np.meshgrid(np.linspace(-9, 4, 400), np.linspace(-0.5, 2, 150), indexing="ij"), axis=-1
+    )
     log = np.array([[evaluate(theta, products.words)[0] for theta in row] for row in grid])
     weight = np.exp(log - log.max())
     weight /= weight.sum()

@@ -87,6 +87,8 @@ def test_draws_do_not_depend_on_cores():
     problem = make_problem(5, **STRUCTURES["nested"])
     products = cross_products(problem)
     theta = np.random.default_rng(0).normal(scale=0.3, size=(600, products.theta.size))
-    one, two = (recover(products, theta, rng=np.random.default_rng(1), cores=cores) for cores in (1, 2))
+    one, two = (
+        recover(products, theta, rng=np.random.default_rng(1), cores=cores) for cores in (1, 2)
+    )
     np.testing.assert_array_equal(one.beta, two.beta)
     np.testing.assert_array_equal(flat(one.effects), flat(two.effects))

@@ -1,4 +1,5 @@
-"""What sampling promises beside the posterior: agreement of samplers, thinning, interrupts, fresh kernels."""
+"""What sampling promises beside the posterior: agreement of samplers, thinning, interrupts, fresh
+kernels."""
 
 import _thread
 import threading
@@ -27,7 +28,9 @@ def test_independence_and_nuts_agree():
     products = cross_products(make_problem(4, **CROSSED))
     assert products.sparse
     words = choose_coordinates(products).write(products.words)
-    independent = run_independence(words, dimension=products.theta.size, draws=8000, chains=4, cores=2, seed=1)
+    independent = run_independence(
+        words, dimension=products.theta.size, draws=8000, chains=4, cores=2, seed=1
+    )
     nuts = sample_theta(products, draws=2000, seed=2)
     for k in range(products.theta.size):
         for power in (1, 2):

@@ -1,4 +1,5 @@
-"""Gaussian hierarchical models with their coefficients integrated out, compiled once for all models.
+"""Gaussian hierarchical models with their coefficients integrated out, compiled once for all
+models.
 
 `problem` -> `crossproducts` -> `pilot` (-> `collapsed`, `coordinates`) -> `nuts` or `independence`
 -> `recovery` -> `sampling`.

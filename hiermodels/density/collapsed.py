@@ -10,8 +10,8 @@ and, as every Lambda is divided by sigma wherever it occurs,
     dlogp/dlog sigma = -N + q - sum_g <Lambda_g, dlogp/dLambda_g>
                        + sum_k [1 - V_kk/s_k^2 + (2 u_k m_k - u_k^2)/s_k^2]
 
-with q = y'Omega y/sigma^2 - r'M^-1 r, and k over the common coefficients. No inverse of an sd or of L
-occurs. (DESIGN section 5; Lai, Domke & Sheldon 2024, arXiv 2410.24079, for the precedent.)
+with q = y'Omega y/sigma^2 - r'M^-1 r, and k over the common coefficients. No inverse of an sd or of
+L occurs. (DESIGN section 5; Lai, Domke & Sheldon 2024, arXiv 2410.24079, for the precedent.)
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ def _add_gradient(theta, lambdas, words, T, P, H, u, covariance_score, quadratic
     trace += add_rest_gradient(theta, lambdas, words, T, H, u, gradient)
     place = integers(words, SIZES)[LOG_SIGMA]
     if place != ABSENT:
-        gradient[place] += quadratic - floats(words, SCALARS)[N] - trace + _common_information(words, P, u)
+        gradient[place] += (
+            quadratic - floats(words, SCALARS)[N] - trace + _common_information(words, P, u)
+        )
 
 
 @kernel
@@ -127,5 +129,7 @@ def _common_information(words, P, u):
     total = 0.0
     for k in range(len(mean)):
         value = u[first + k]
-        total += 1.0 - precision[k] * (P[first + k, first + k] - 2.0 * value * mean[k] + value * value)
+        total += 1.0 - precision[k] * (
+            P[first + k, first + k] - 2.0 * value * mean[k] + value * value
+        )
     return total

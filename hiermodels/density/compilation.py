@@ -1,4 +1,5 @@
-"""How every kernel is compiled: once per machine, cached on disk, and again when any source changes.
+"""How every kernel is compiled: once per machine, cached on disk, and again when any source
+changes.
 
 Numba's cache watches the one file a kernel stands in, and so keeps an old callee in a cached
 caller. Here every cache entry carries one stamp of all sources of this package. Where the package
@@ -20,7 +21,8 @@ from numba.core.sigutils import normalize_signature
 __all__ = ["SUM", "callback", "kernel"]
 
 SUM = {"reassoc", "contract", "nsz"}
-"""Fast-math flags for sums: they may be reordered, and so vectorised; inf and nan keep their meaning."""
+"""Fast-math flags for sums: they may be reordered, and so vectorised; inf and nan keep their
+meaning."""
 
 
 @cache
@@ -35,7 +37,9 @@ def _watch_all_sources(compiled: Any) -> None:
     compiled._cache._cache_file._source_stamp = _stamp()
 
 
-def kernel(function: Callable | None = None, *, fastmath: set[str] | bool = False, inline: str = "never") -> Any:
+def kernel(
+    function: Callable | None = None, *, fastmath: set[str] | bool = False, inline: str = "never"
+) -> Any:
     """Compile a function on first call: cached, without the GIL, and without exceptions from 0/0.
 
     A function that only strings others together is inlined: as a function of its own LLVM would
@@ -43,7 +47,12 @@ def kernel(function: Callable | None = None, *, fastmath: set[str] | bool = Fals
     """
 
     def compile_lazily(function: Callable) -> Any:
-        options = {"error_model": "numpy", "nogil": True, "fastmath": fastmath, "inline": inline}
+        options: dict[str, Any] = {
+            "error_model": "numpy",
+            "nogil": True,
+            "fastmath": fastmath,
+            "inline": inline,
+        }
         compiled = numba.njit(cache=True, **options)(function)
         _watch_all_sources(compiled)
         return compiled
@@ -57,7 +66,12 @@ def callback(signature: Any) -> Callable[[Callable], Callable[[], CFunc]]:
     def declare(function: Callable) -> Callable[[], CFunc]:
         @cache
         def compiled() -> CFunc:
-            made = CFunc(function, normalize_signature(signature), locals={}, options={"error_model": "numpy"})
+            made = CFunc(
+                function,
+                normalize_signature(signature),
+                locals={},
+                options={"error_model": "numpy"},
+            )
             made.enable_caching()
             _watch_all_sources(made)
             made.compile()

@@ -1,6 +1,7 @@
 """The coordinates x in which NUTS moves, and their C callbacks.
 
-    t = centre + scale x,    theta_k = bend_k(t_k),    log p(x) = log p(theta) + sum_k log bend_k'(t_k)
+    t = centre + scale x,    theta_k = bend_k(t_k)
+    log p(x) = log p(theta) + sum_k log bend_k'(t_k)
 
 `scale` whitens linearly at the mode. The bends turn an exponential tail into one like the normal's,
 where a posterior has mass at a boundary:
@@ -43,7 +44,12 @@ __all__ = [
 ]
 
 PLAIN, SOFT, PROBIT = range(3)
-CENTRE, SCALE, BENDS, KNEES = int(Section.CENTRE), int(Section.SCALE), int(Section.BENDS), int(Section.KNEES)
+CENTRE, SCALE, BENDS, KNEES = (
+    int(Section.CENTRE),
+    int(Section.SCALE),
+    int(Section.BENDS),
+    int(Section.KNEES),
+)
 FORMS, NUMBERS = int(Section.PRIOR_FORMS), int(Section.PRIOR_NUMBERS)
 SIZES, SPARSE = int(Section.SIZES), int(Size.SPARSE)
 N_SECTIONS = len(Section)
@@ -54,7 +60,8 @@ SQRT_HALF = math.sqrt(0.5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coordinates:
-    """A choice of coordinates; made by `pilot.choose_coordinates`, read by `nuts` through the buffer."""
+    """A choice of coordinates; made by `pilot.choose_coordinates`, read by `nuts` through the
+    buffer."""
 
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
@@ -132,7 +139,9 @@ def _leave(value, words, slope, log_slope, inner, gradient, result):
 @kernel
 def _buffer(pointer):
     table = numba.carray(pointer, (2 * N_SECTIONS,), np.int64)
-    return numba.carray(pointer, (table[2 * N_SECTIONS - 2] + table[2 * N_SECTIONS - 1],), np.float64)
+    return numba.carray(
+        pointer, (table[2 * N_SECTIONS - 2] + table[2 * N_SECTIONS - 1],), np.float64
+    )
 
 
 _DOUBLES = types.CPointer(types.float64)
@@ -141,7 +150,8 @@ _DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.voidptr
 
 @callback(_DENSITY)
 def dense_callback(n, x, gradient, value, data):
-    """Nutpie's log-density where the rest is small: writes value and gradient, returns 0 or rejects."""
+    """Nutpie's log-density where the rest is small: writes value and gradient, returns 0 or
+    rejects."""
     d, words = int(n), _buffer(data)
     theta, slope, log_slope, inner = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
     result = _enter(numba.carray(x, (d,)), words, theta, slope, log_slope, inner)
@@ -171,16 +181,24 @@ def expansion_callback(n, n_expanded, x, theta, data):
     d = int(n)
     if n != n_expanded:
         return WRONG_SIZE
-    to_theta(numba.carray(x, (d,)), _buffer(data), numba.carray(theta, (d,)), np.empty(d), np.empty(d))
+    to_theta(
+        numba.carray(x, (d,)), _buffer(data), numba.carray(theta, (d,)), np.empty(d), np.empty(d)
+    )
     return OK
 
 
-def evaluate(x: NDArray[np.float64], words: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+def evaluate(
+    x: NDArray[np.float64], words: NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64]]:
     """Log-density and gradient at x from Python, through the same callback as NUTS."""
     x = np.ascontiguousarray(x, float)
     gradient, value = np.empty(len(x)), ctypes.c_double()
     doubles = ctypes.POINTER(ctypes.c_double)
     density_callback(words).ctypes(
-        len(x), x.ctypes.data_as(doubles), gradient.ctypes.data_as(doubles), ctypes.byref(value), words.ctypes.data
+        len(x),
+        x.ctypes.data_as(doubles),
+        gradient.ctypes.data_as(doubles),
+        ctypes.byref(value),
+        words.ctypes.data,
     )
     return value.value, gradient

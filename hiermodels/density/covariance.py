@@ -22,20 +22,28 @@ from .compilation import kernel
 from .priors import ElementPrior, element_prior, partial_correlation_prior
 from .problem import BlockData, GaussianProblem
 
-__all__ = ["Places", "Theta", "add_chain_rule", "covariance_factor", "describe_theta", "sds_and_correlations"]
+__all__ = [
+    "Places",
+    "Theta",
+    "add_chain_rule",
+    "covariance_factor",
+    "describe_theta",
+    "sds_and_correlations",
+]
 
 ABSENT = -1
 
 
 class Places(NamedTuple):
-    """Places in theta of one factor's log sds (q,) and partial correlations (q, q), ABSENT where zero."""
+    """Places in theta of one factor's log sds (q,) and partial correlations (q, q), ABSENT where
+    zero."""
 
     sd: NDArray[np.int64]
     partial: NDArray[np.int64]
 
 
 class Theta(NamedTuple):
-    """What the elements of theta are: by block, log sds then partial correlations; last log sigma."""
+    """What the elements of theta are: by block log sds, then partial correlations; log sigma."""
 
     places: tuple[Places, ...]
     log_sigma: int
@@ -60,7 +68,9 @@ def describe_theta(problem: GaussianProblem) -> Theta:
     return Theta(tuple(places), len(priors), (*priors, element_prior(problem.sigma_prior)))
 
 
-def _place_partials(block: BlockData, etas: tuple[float, ...], priors: list[ElementPrior]) -> NDArray[np.int64]:
+def _place_partials(
+    block: BlockData, etas: tuple[float, ...], priors: list[ElementPrior]
+) -> NDArray[np.int64]:
     partial = np.full((block.n_columns, block.n_columns), ABSENT)
     for part, eta in zip(block.parts, etas, strict=True):
         columns = sorted(part)
@@ -72,7 +82,7 @@ def _place_partials(block: BlockData, etas: tuple[float, ...], priors: list[Elem
 
 
 def sds_and_correlations(draws: NDArray[np.float64], places: Places) -> tuple[NDArray, NDArray]:
-    """Standard deviations (..., q) and correlation matrices (..., q, q) of draws of theta (..., d)."""
+    """Sds (..., q) and correlation matrices (..., q, q) of draws of theta (..., d)."""
     sd = np.exp(draws[..., places.sd])
     q = len(places.sd)
     L = np.zeros((*draws.shape[:-1], q, q))
@@ -107,7 +117,8 @@ def covariance_factor(theta, sd_places, partial_places, factor):
 
 @kernel
 def add_chain_rule(theta, sd_places, partial_places, factor, slope, gradient):
-    """Add to `gradient` what dlogp/dLambda = `slope` means for theta; returns sum_ij Lambda_ij slope_ij."""
+    """Add to `gradient` what dlogp/dLambda = `slope` means for theta; returns sum_ij Lambda_ij
+    slope_ij."""
     trace = 0.0
     for i in range(len(sd_places)):
         tail = factor[i, i] * slope[i, i]

@@ -6,9 +6,9 @@ With W = [Z X] and frequencies (or 1/se^2) Omega, the likelihood knows the rows 
 
 The factor with most columns will be eliminated level by level: for each of its levels j keep
 Z_j'Omega Z_j and the panel Z_j'Omega [rest, y], where the rest are the other factors and X. With a
-small rest the panels are dense and stored level-last, for vector loops over levels; with a large one
-they hold only the columns that occur with level j. y is centred at a least-squares fit beta0 of minimum
-norm, which loses no digits to the mean, and the prior mean moves with it.
+small rest the panels are dense and stored level-last, for vector loops over levels; with a large
+one they hold only the columns that occur with level j. y is centred at a least-squares fit beta0 of
+minimum norm, which loses no digits to the mean, and the prior mean moves with it.
 """
 
 from __future__ import annotations
@@ -60,19 +60,32 @@ class CrossProducts:
     @property
     def rest_size(self) -> int:
         """n, the size of the dense Schur complement."""
-        return sum(self.shapes[block][0] * self.shapes[block][1] for block in self.order[1:]) + self.n_common
+        return (
+            sum(self.shapes[block][0] * self.shapes[block][1] for block in self.order[1:])
+            + self.n_common
+        )
 
 
 def cross_products(problem: GaussianProblem) -> CrossProducts:
     """Read the rows once (twice for y) and pack what the kernels need."""
     rows = _Rows.of(problem)
-    beta0 = _least_squares(_common_products(rows.X, rows.y, rows.precision, np.zeros(rows.X.shape[1])))
+    beta0 = _least_squares(
+        _common_products(rows.X, rows.y, rows.precision, np.zeros(rows.X.shape[1]))
+    )
     theta = describe_theta(problem)
-    order = tuple(np.argsort([-block.n_levels * block.n_columns for block in problem.blocks], kind="stable").tolist())
+    order = tuple(
+        np.argsort(
+            [-block.n_levels * block.n_columns for block in problem.blocks], kind="stable"
+        ).tolist()
+    )
     blocks = tuple(problem.blocks[block] for block in order)
     total, log_constant = _row_constants(problem)
     potrf, potri = lapack_addresses()
-    sections = _single_products(rows, blocks, beta0) if len(blocks) == 1 else _several_products(rows, blocks, beta0)
+    sections = (
+        _single_products(rows, blocks, beta0)
+        if len(blocks) == 1
+        else _several_products(rows, blocks, beta0)
+    )
     yy = sections[Section.REST][-1, -1]
     products = CrossProducts(
         names=tuple(block.name for block in problem.blocks),
@@ -87,8 +100,12 @@ def cross_products(problem: GaussianProblem) -> CrossProducts:
         sections = _make_dense(sections)
     sections |= _factor_sections(blocks, theta, order) | _prior_sections(problem, theta, beta0)
     sections |= _plain_coordinates(theta.size)
-    sections[Section.SCALARS] = np.array([total, yy, log_constant + _prior_constant(problem, beta0)])
-    sections[Section.SIZES] = np.array([theta.size, len(beta0), theta.log_sigma, potrf, potri, products.sparse, False])
+    sections[Section.SCALARS] = np.array(
+        [total, yy, log_constant + _prior_constant(problem, beta0)]
+    )
+    sections[Section.SIZES] = np.array(
+        [theta.size, len(beta0), theta.log_sigma, potrf, potri, products.sparse, False]
+    )
     return replace(products, words=pack(sections))
 
 
@@ -137,7 +154,9 @@ def _plain_coordinates(d: int) -> dict[Section, NDArray]:
     }
 
 
-def _prior_sections(problem: GaussianProblem, theta: Theta, beta0: NDArray) -> dict[Section, NDArray]:
+def _prior_sections(
+    problem: GaussianProblem, theta: Theta, beta0: NDArray
+) -> dict[Section, NDArray]:
     return {
         Section.PRIOR_FORMS: np.array([prior.form for prior in theta.priors]),
         Section.PRIOR_NUMBERS: np.array([prior[1:] for prior in theta.priors], dtype=float),
@@ -146,7 +165,9 @@ def _prior_sections(problem: GaussianProblem, theta: Theta, beta0: NDArray) -> d
     }
 
 
-def _factor_sections(blocks: tuple[BlockData, ...], theta: Theta, order: tuple[int, ...]) -> dict[Section, NDArray]:
+def _factor_sections(
+    blocks: tuple[BlockData, ...], theta: Theta, order: tuple[int, ...]
+) -> dict[Section, NDArray]:
     starts = _column_starts(blocks)
     rows, places = [], [np.empty(0, np.int64)]
     for block, start, number in zip(blocks, starts, order, strict=True):
@@ -169,7 +190,9 @@ def _least_squares(products: NDArray) -> NDArray[np.float64]:
     return np.linalg.lstsq(gram, products[:-1, -1] / scale, rcond=1e-10)[0] / scale
 
 
-def _single_products(rows: _Rows, blocks: tuple[BlockData, ...], beta0: NDArray) -> dict[Section, NDArray]:
+def _single_products(
+    rows: _Rows, blocks: tuple[BlockData, ...], beta0: NDArray
+) -> dict[Section, NDArray]:
     (block,) = blocks
     q, width = block.n_columns, rows.X.shape[1] + 1
     own = np.zeros((block.n_levels, q, q))
@@ -183,19 +206,26 @@ def _single_products(rows: _Rows, blocks: tuple[BlockData, ...], beta0: NDArray)
     }
 
 
-def _several_products(rows: _Rows, blocks: tuple[BlockData, ...], beta0: NDArray) -> dict[Section, NDArray]:
+def _several_products(
+    rows: _Rows, blocks: tuple[BlockData, ...], beta0: NDArray
+) -> dict[Section, NDArray]:
     head, others = blocks[0], blocks[1:]
     starts = _column_starts(blocks)[1:]
     widths = np.array([block.n_columns for block in others])
     columns = np.stack(
-        [block.index.astype(np.int64) * block.n_columns + start for block, start in zip(others, starts, strict=True)],
+        [
+            block.index.astype(np.int64) * block.n_columns + start
+            for block, start in zip(others, starts, strict=True)
+        ],
         axis=1,
     )
     n_other = sum(block.n_levels * block.n_columns for block in others)
     index, Z = _contiguous(head)
     by_level = np.argsort(index, kind="stable")
     first_row = np.searchsorted(index[by_level], np.arange(head.n_levels + 1))
-    pointers, occurring = _occurring_columns(by_level, first_row, columns, widths, n_other, rows.X.shape[1] + 1)
+    pointers, occurring = _occurring_columns(
+        by_level, first_row, columns, widths, n_other, rows.X.shape[1] + 1
+    )
     size = n_other + rows.X.shape[1] + 1
     rest = np.zeros((size, size))
     own = np.zeros((head.n_levels, head.n_columns, head.n_columns))
@@ -221,7 +251,9 @@ def _make_dense(sections: dict[Section, NDArray]) -> dict[Section, NDArray]:
     dense = np.zeros((n_levels, q, width))
     for j in range(n_levels):
         columns = sections[Section.COLUMNS][pointers[j] : pointers[j + 1]]
-        dense[j][:, columns] = sections[Section.PANELS][q * pointers[j] : q * pointers[j + 1]].reshape(q, -1)
+        dense[j][:, columns] = sections[Section.PANELS][
+            q * pointers[j] : q * pointers[j + 1]
+        ].reshape(q, -1)
     return {
         Section.REST: sections[Section.REST],
         Section.OWN: own.transpose(1, 2, 0),

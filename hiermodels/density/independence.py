@@ -1,13 +1,14 @@
 """Independence Metropolis for designs where one density costs tens of milliseconds.
 
-With so much data theta has few dimensions and is nearly normal in the pilot's coordinates. Proposals
-come from a multivariate t there, whatever the state, and are accepted with
+With so much data theta has few dimensions and is nearly normal in the pilot's coordinates.
+Proposals come from a multivariate t there, whatever the state, and are accepted with
 
     min(1, w(x') / w(x)),    w = p / t.
 
-Only values are needed, a third of the cost of a gradient, and all proposals can be evaluated at once
-(Tierney 1994, doi:10.1214/aos/1176325750). Each state is kept for `REPEATS` draws, to each of which
-`recovery` gives coefficients of its own: theta then has that many times fewer effective draws.
+Only values are needed, a third of the cost of a gradient, and all proposals can be evaluated at
+once (Tierney 1994, doi:10.1214/aos/1176325750). Each state is kept for `REPEATS` draws, to each of
+which `recovery` gives coefficients of its own: theta then has that many times fewer effective
+draws.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def run_independence(
     statistics = {"accepted": accepted, "logp": logp, "diverging": np.zeros(chosen.shape, bool)}
     return Trace(
         theta=theta,
-        statistics={name: np.repeat(each, REPEATS, axis=1)[:, :draws] for name, each in statistics.items()},
+        statistics={
+            name: np.repeat(each, REPEATS, axis=1)[:, :draws] for name, each in statistics.items()
+        },
         method="independence",
         tuning_steps=0,
         interrupted=interrupted,
@@ -83,14 +86,17 @@ def _evaluate_all(x: NDArray, words: NDArray, cores: int) -> tuple[NDArray, bool
 
 
 def _metropolis(log_weights: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-    """Whether each proposal after the first was accepted, and which proposal each state is (chains, n - 1)."""
+    """Whether each proposal after the first was accepted, and which proposal each state is (chains,
+    n - 1)."""
     chains, n = log_weights.shape
     log_uniform = np.log(rng.uniform(size=(chains, n)))
     accepted, chosen = np.empty((chains, n - 1), bool), np.empty((chains, n - 1), np.int64)
     for chain in range(chains):
         at = 0
         for k in range(1, n):
-            accepted[chain, k - 1] = log_uniform[chain, k] < log_weights[chain, k] - log_weights[chain, at]
+            accepted[chain, k - 1] = (
+                log_uniform[chain, k] < log_weights[chain, k] - log_weights[chain, at]
+            )
             at = k if accepted[chain, k - 1] else at
             chosen[chain, k - 1] = at
     return accepted, chosen

@@ -1,10 +1,10 @@
 """Eliminate the largest factor onto a small rest: one streaming pass, with no storage per level.
 
-Level j has A = Z_j'Omega Z_j and B = Z_j'Omega [rest y], the rest being the other factors and X. With
-Lambda = diag(sd) L,
+Level j has A = Z_j'Omega Z_j and B = Z_j'Omega [rest y], the rest being the other factors and X.
+With Lambda = diag(sd) L,
 
-    K = I + Lambda'A Lambda/sigma^2 = C C',    G = C^-1 Lambda'B/sigma^2,    G_A = C^-1 Lambda'A/sigma^2,
-    R = B/sigma^2 - G_A'G,                     N = A/sigma^2 - G_A'G_A.
+    K = I + Lambda'A Lambda/sigma^2 = C C',    G = C^-1 Lambda'B/sigma^2,    G_A = C^-1
+    Lambda'A/sigma^2, R = B/sigma^2 - G_A'G,                     N = A/sigma^2 - G_A'G_A.
 
 T loses G'G. The gradient by the covariance Sigma = Lambda Lambda' is half the sum over levels of
 R E[v v'] R' - N, where v = (rest, -1) has a distribution known only after the pass: so the pass
@@ -43,7 +43,8 @@ def level_products(words, q, width):
 
 @kernel
 def eliminate(Lambda, scale, words, n_rest, with_score):
-    """Schur complement T of [rest y], sum of log C_kk, and for the score sums of R_ka R_lb and of N.
+    """Schur complement T of [rest y], sum of log C_kk, and for the score sums of R_ka R_lb and of
+    N.
 
     `scale` is 1/sigma^2.
     """
@@ -121,7 +122,11 @@ def _residual_lanes(scale, own, panels, start, n, G, R):
     for c in range(width + q):
         for k in range(q):
             r = R[k, c]
-            b = panels[k, c, start : start + n] if c < width else own[k, c - width, start : start + n]
+            b = (
+                panels[k, c, start : start + n]
+                if c < width
+                else own[k, c - width, start : start + n]
+            )
             for t in range(n):
                 r[t] = scale * b[t]
             for i in range(q):

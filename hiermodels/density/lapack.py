@@ -31,16 +31,18 @@ BY_HAND = 24
 def lapack_addresses() -> tuple[int, int]:
     """Addresses of dpotrf and dpotri."""
     names = ("dpotrf", "dpotri")
-    potrf, potri = (get_cython_function_address("scipy.linalg.cython_lapack", name) for name in names)
+    potrf, potri = (
+        get_cython_function_address("scipy.linalg.cython_lapack", name) for name in names
+    )
     return potrf, potri
 
 
 @intrinsic
-def _call_spd_routine(typing_context, address, n, matrix):  # noqa: ANN001, ANN202 (numba's protocol)
+def _call_spd_routine(typing_context, address, n, matrix):
     """Call ``routine(uplo='U', n, matrix, n, info)`` and return info."""
     signature = types.int32(types.int64, types.int64, matrix)
 
-    def generate(context, builder, signature, arguments):  # noqa: ANN001, ANN202
+    def generate(context, builder, signature, arguments):
         address, n, matrix = arguments
         array = context.make_array(signature.args[2])(context, builder, matrix)
         i8, i32 = ir.IntType(8), ir.IntType(32)
@@ -48,7 +50,9 @@ def _call_spd_routine(typing_context, address, n, matrix):  # noqa: ANN001, ANN2
         size = cgutils.alloca_once_value(builder, builder.trunc(n, i32))
         info = cgutils.alloca_once_value(builder, ir.Constant(i32, 0))
         arguments = [uplo, size, array.data, size, info]
-        routine = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments]).as_pointer()
+        routine = ir.FunctionType(
+            ir.VoidType(), [argument.type for argument in arguments]
+        ).as_pointer()
         builder.call(builder.inttoptr(address, routine), arguments)
         return builder.load(info)
 

@@ -35,7 +35,9 @@ class Section(IntEnum):
     SCALARS = 1
     PRIOR_FORMS = 2  # (d,) form of each element's prior
     PRIOR_NUMBERS = 3  # (d, 4) constant, a, b, c
-    FACTORS = 4  # (F, 4) levels, width, first column in the rest, start in PLACES; row 0 is eliminated
+    FACTORS = (
+        4  # (F, 4) levels, width, first column in the rest, start in PLACES; row 0 is eliminated
+    )
     PLACES = 5  # per factor: q places of log sds, q x q of partial correlations
     COMMON_MEAN = 6  # (p,) prior means, moved with y
     COMMON_PRECISION = 7  # (p,) 1 / prior variance

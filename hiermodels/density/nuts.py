@@ -86,9 +86,17 @@ def _compiled_model(words: NDArray[np.float64], d: int) -> Any:
 
 def _read_trace(draw_batches: list, stat_batches: list, *, interrupted: bool) -> Trace:
     tuned = [int(np.sum(_column(batch, "tuning"))) for batch in stat_batches]
-    kept = min(batch.num_rows - n for batch, n in zip(stat_batches, tuned, strict=True))
+    made = [batch.num_rows - n for batch, n in zip(stat_batches, tuned, strict=True)]
+    started = [chain for chain, n in enumerate(made) if n > 0]  # an interrupt leaves some at none
+    if not started:
+        raise InterruptedError("no draw was made after tuning")
+    draw_batches = [draw_batches[chain] for chain in started]
+    stat_batches = [stat_batches[chain] for chain in started]
+    tuned, kept = [tuned[chain] for chain in started], min(made[chain] for chain in started)
     stats = {
-        name: np.stack([_column(b, name)[n : n + kept] for b, n in zip(stat_batches, tuned, strict=True)])
+        name: np.stack(
+            [_column(b, name)[n : n + kept] for b, n in zip(stat_batches, tuned, strict=True)]
+        )
         for name in STATISTICS
         if name in stat_batches[0].column_names
     }
@@ -96,8 +104,17 @@ def _read_trace(draw_batches: list, stat_batches: list, *, interrupted: bool) ->
         _column(batch, "theta").reshape(batch.num_rows, -1)[n : n + kept]
         for batch, n in zip(draw_batches, tuned, strict=True)
     ]
-    steps = sum(int(_column(batch, "n_steps")[:n].sum()) for batch, n in zip(stat_batches, tuned, strict=True))
-    return Trace(theta=np.stack(theta), statistics=stats, method="nuts", tuning_steps=steps, interrupted=interrupted)
+    steps = sum(
+        int(_column(batch, "n_steps")[:n].sum())
+        for batch, n in zip(stat_batches, tuned, strict=True)
+    )
+    return Trace(
+        theta=np.stack(theta),
+        statistics=stats,
+        method="nuts",
+        tuning_steps=steps,
+        interrupted=interrupted,
+    )
 
 
 def _column(batch: Any, name: str) -> NDArray:

@@ -1,8 +1,9 @@
-"""Eliminate the largest factor onto a large rest: level by level, on the columns that occur with it.
+"""Eliminate the largest factor onto a large rest: level by level, on the columns that occur with
+it.
 
-The algebra is that of `lanes`; here a level's panel B = Z_j'Omega [rest y] holds only the columns of
-the rest that occur with level j, and the pass is made twice: to form the Schur complement T, and,
-when the moments of the rest are known, for the gradient.
+The algebra is that of `lanes`; here a level's panel B = Z_j'Omega [rest y] holds only the columns
+of the rest that occur with level j, and the pass is made twice: to form the Schur complement T,
+and, when the moments of the rest are known, for the gradient.
 """
 
 from __future__ import annotations

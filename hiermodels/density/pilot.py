@@ -1,8 +1,9 @@
 """Where the posterior of theta is, and coordinates in which it is nearly Normal(0, I).
 
-A quasi-Newton search finds the mode; the curvature there says how well each sd is known, hence where
-its coordinate should bend (an sd known to a factor exp(s) has its knee at e s times the mode: far from
-zero nothing changes); a second search and a Hessian, by differences of the exact gradient, whiten.
+A quasi-Newton search finds the mode; the curvature there says how well each sd is known, hence
+where its coordinate should bend (an sd known to a factor exp(s) has its knee at e s times the mode:
+far from zero nothing changes); a second search and a Hessian, by differences of the exact gradient,
+whiten.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ __all__ = ["choose_coordinates"]
 STEP = 1e-3
 """Of the differences of the gradient; parameters are logarithms, so of order one."""
 KNEE_SHIFT = 1.0
-"""Measured on `blossoms`: a knee above the shoulder of the posterior mixes better than one below."""
+"""Measured on `blossoms`: a knee above the posterior's shoulder mixes better than one below."""
 FLATTEST, STEEPEST = 0.25, 1e12
 """Curvatures are kept between: a flatter direction says more of the mode than of the posterior."""
 
@@ -27,13 +28,17 @@ FLATTEST, STEEPEST = 0.25, 1e12
 def choose_coordinates(products: CrossProducts) -> Coordinates:
     """Coordinates for NUTS: bent where a boundary is near, centred and whitened at the mode."""
     d = products.theta.size
-    plain = Coordinates(centre=np.zeros(d), scale=np.eye(d), bends=np.full(d, PLAIN), knees=np.zeros(d))
+    plain = Coordinates(
+        centre=np.zeros(d), scale=np.eye(d), bends=np.full(d, PLAIN), knees=np.zeros(d)
+    )
     mode = _find_mode(_first_guess(products), products.words)
     bends, knees = _choose_bends(products, mode, _curvature(mode, products.words))
     bent = Coordinates(centre=plain.centre, scale=plain.scale, bends=bends, knees=knees)
     words = bent.write(products.words)
     mode = _find_mode(mode, words)
-    return Coordinates(centre=mode, scale=_whitening(_curvature(mode, words)), bends=bends, knees=knees)
+    return Coordinates(
+        centre=mode, scale=_whitening(_curvature(mode, words)), bends=bends, knees=knees
+    )
 
 
 def _first_guess(products: CrossProducts) -> NDArray[np.float64]:
@@ -53,7 +58,9 @@ def _find_mode(start: NDArray[np.float64], words: NDArray[np.float64]) -> NDArra
             return np.inf, np.zeros_like(x)
         return -value, -gradient
 
-    return minimize(negative, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-3}).x
+    return minimize(
+        negative, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-3}
+    ).x
 
 
 def _curvature(x: NDArray[np.float64], words: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -66,7 +73,9 @@ def _curvature(x: NDArray[np.float64], words: NDArray[np.float64]) -> NDArray[np
     return 0.5 * (rows + rows.T)
 
 
-def _choose_bends(products: CrossProducts, mode: NDArray, curvature: NDArray) -> tuple[NDArray, NDArray]:
+def _choose_bends(
+    products: CrossProducts, mode: NDArray, curvature: NDArray
+) -> tuple[NDArray, NDArray]:
     bends, knees = np.full(len(mode), PLAIN), np.zeros(len(mode))
     spread = np.minimum(1.0, 1.0 / np.sqrt(np.maximum(np.diag(curvature), 1e-8)))
     for places in products.theta.places:

@@ -2,11 +2,10 @@
 
 The prior of theta is a product over its elements. With t = log x for a standard deviation x > 0,
 
-    POWER      const + a t - b exp(c t)                           halfnormal, exponential, gamma, ...
-    STUDENT    const + t - (a + 1)/2 log(1 + (x/b)^2 / a)         halfstudentt, halfcauchy
-    LOGNORMAL  const - ((t - a) / b)^2 / 2
-    NORMAL     const + t - ((x - a) / b)^2 / 2, x > 0             truncatednormal
-    UNIFORM    const + t,  a <= x <= b
+    POWER      const + a t - b exp(c t)                           halfnormal, exponential, gamma,
+    ... STUDENT    const + t - (a + 1)/2 log(1 + (x/b)^2 / a)         halfstudentt, halfcauchy
+    LOGNORMAL  const - ((t - a) / b)^2 / 2 NORMAL     const + t - ((x - a) / b)^2 / 2, x > 0
+    truncatednormal UNIFORM    const + t,  a <= x <= b
 
 where t or 1 t is the Jacobian dx/dt = x; and for a canonical partial correlation tanh(t),
 
@@ -28,7 +27,13 @@ from scipy.special import betaln, gammaln, log_ndtr
 from .compilation import kernel
 from .problem import PositivePrior
 
-__all__ = ["POSITIVE_PRIORS", "ElementPrior", "add_log_prior", "element_prior", "partial_correlation_prior"]
+__all__ = [
+    "POSITIVE_PRIORS",
+    "ElementPrior",
+    "add_log_prior",
+    "element_prior",
+    "partial_correlation_prior",
+]
 
 POWER, STUDENT, LOGNORMAL, NORMAL, UNIFORM, LKJ = range(6)
 HALF_LOG_2PI = 0.5 * np.log(2.0 * np.pi)
@@ -45,7 +50,9 @@ class ElementPrior(NamedTuple):
 
 
 def _half_student(nu: float, scale: float) -> ElementPrior:
-    constant = np.log(2.0 / scale) + gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * np.log(nu * np.pi)
+    constant = (
+        np.log(2.0 / scale) + gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * np.log(nu * np.pi)
+    )
     return ElementPrior(STUDENT, constant, nu, scale)
 
 
@@ -74,7 +81,9 @@ halfnormal and halfcauchy, the rate of exponential, the degrees of freedom of ha
 def element_prior(prior: PositivePrior) -> ElementPrior:
     """The kernel's form of a prior of a standard deviation."""
     if prior.kind not in POSITIVE_PRIORS:
-        raise ValueError(f"no prior {prior.kind!r} of a standard deviation; there are {sorted(POSITIVE_PRIORS)}")
+        raise ValueError(
+            f"no prior {prior.kind!r} of a standard deviation; there are {sorted(POSITIVE_PRIORS)}"
+        )
     return POSITIVE_PRIORS[prior.kind](float(prior.a), float(prior.b))
 
 

@@ -3,7 +3,8 @@
 The model, on standardised columns, for row i with frequency w_i:
 
     y_i = x_i' beta + sum_g z_gi' b_{g, level_g(i)} + e_i,      e_i ~ Normal(0, sigma^2 or se_i^2)
-    b_gj = diag(sd_g) L_g z_gj,    z_gj ~ Normal(0, I),    L_g L_g' = cor_g,    beta_k ~ Normal(m_k, s_k^2)
+    b_gj = diag(sd_g) L_g z_gj,    z_gj ~ Normal(0, I),    L_g L_g' = cor_g,    beta_k ~ Normal(m_k,
+    s_k^2)
 
 A `GaussianProblem` is made by whoever has a design and priors; `cross_products` reads it once.
 """
@@ -20,7 +21,8 @@ __all__ = ["BlockData", "GaussianProblem", "PositivePrior"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositivePrior:
-    """A prior of a standard deviation; the kinds and their (a, b) are the keys of `priors.POSITIVE_PRIORS`."""
+    """A prior of a standard deviation; the kinds and their (a, b) are the keys of
+    `priors.POSITIVE_PRIORS`."""
 
     kind: str
     a: float
@@ -111,6 +113,8 @@ def _check_priors(problem: GaussianProblem) -> None:
 def _check_block(block: BlockData) -> None:
     columns = sorted(column for part in block.parts for column in part)
     if columns != list(range(block.n_columns)):
-        raise ValueError(f"{block.name}: parts {block.parts} do not divide {block.n_columns} columns")
+        raise ValueError(
+            f"{block.name}: parts {block.parts} do not divide {block.n_columns} columns"
+        )
     if len(block.index) and not 0 <= block.index.min() <= block.index.max() < block.n_levels:
         raise ValueError(f"{block.name}: index outside 0..{block.n_levels - 1}")

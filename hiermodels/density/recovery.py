@@ -38,13 +38,26 @@ from .rest import (
 __all__ = ["Coefficients", "LevelMoments", "conditional_variances", "level_moments", "recover"]
 
 CHUNK = 250
-"""Draws of theta per task; fixed, so that the same seed gives the same draws on any number of cores."""
+"""Draws of theta per task; fixed, so that the same seed gives the same draws on any number of
+cores."""
 
 LANES = lanes.LANES
 eliminate_lanes, eliminate_panels = lanes.eliminate, panels.eliminate
-lane_scratch, level_products, load_lanes = lanes.lane_scratch, lanes.level_products, lanes.load_lanes
-factor_level, solve_level, level_scratch = panels.factor_level, panels.solve_level, panels.level_scratch
-level_columns, level_panel, own_products = panels.level_columns, panels.level_panel, panels.own_products
+lane_scratch, level_products, load_lanes = (
+    lanes.lane_scratch,
+    lanes.level_products,
+    lanes.load_lanes,
+)
+factor_level, solve_level, level_scratch = (
+    panels.factor_level,
+    panels.solve_level,
+    panels.level_scratch,
+)
+level_columns, level_panel, own_products = (
+    panels.level_columns,
+    panels.level_panel,
+    panels.own_products,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +106,17 @@ def level_moments(products: CrossProducts, theta: NDArray[np.float64]) -> LevelM
     return LevelMoments(mean=_split(products, mean), variance=_split(products, total))
 
 
-def conditional_variances(products: CrossProducts, theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """Mean over draws of Var(b_jk | y, beta, theta) / Var(b_jk | theta), one minus reliability, per block (J, q)."""
+def conditional_variances(
+    products: CrossProducts, theta: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], ...]:
+    """Mean over draws of Var(b_jk | y, beta, theta) / Var(b_jk | theta), one minus reliability, per
+    block (J, q)."""
     return _split(products, _accumulate(products, theta, given_common=True)[3])
 
 
-def _accumulate(products: CrossProducts, theta: NDArray, *, given_common: bool) -> NDArray[np.float64]:
+def _accumulate(
+    products: CrossProducts, theta: NDArray, *, given_common: bool
+) -> NDArray[np.float64]:
     """Means, centred sums of squares of means, variances, shares; eliminated factor first."""
     size = sum(levels * width for levels, width in products.shapes)
     moments = np.zeros((4, size))
@@ -120,19 +138,24 @@ def _in_threads(task: Callable, arguments: list[tuple], cores: int) -> None:
 
 
 def _by_block(products: CrossProducts, head: NDArray, others: NDArray) -> tuple[NDArray, ...]:
-    """Put the eliminated factor's effects and the other columns in the order of the problem's blocks."""
+    """Put the eliminated factor's effects and the other columns in the order of the problem's
+    blocks."""
     found = {products.order[0]: head}
     start = 0
     for block in products.order[1:]:
         levels, width = products.shapes[block]
-        found[block] = others[..., start : start + levels * width].reshape(*others.shape[:-1], levels, width)
+        found[block] = others[..., start : start + levels * width].reshape(
+            *others.shape[:-1], levels, width
+        )
         start += levels * width
     return tuple(found[block] for block in range(len(products.shapes)))
 
 
 def _split(products: CrossProducts, values: NDArray) -> tuple[NDArray, ...]:
     levels, width = products.shapes[products.order[0]]
-    return _by_block(products, values[: levels * width].reshape(levels, width), values[levels * width :])
+    return _by_block(
+        products, values[: levels * width].reshape(levels, width), values[levels * width :]
+    )
 
 
 @kernel
@@ -283,7 +306,9 @@ def _moments_dense(theta, words, given_common, moments):
             load_lanes(Lambda, scale, own, panels, start, n, C, G)
             for t in range(n):
                 _copy_lane(C, G, t, level_C, level_G)
-                _level_moments(level_C, level_G, columns, Lambda, v, covariance, s, (start + t) * q, moments)
+                _level_moments(
+                    level_C, level_G, columns, Lambda, v, covariance, s, (start + t) * q, moments
+                )
         _other_moments(lambdas, table, v, covariance, s, n_head, moments)
 
 
@@ -322,12 +347,15 @@ def _other_moments(lambdas, table, v, covariance, draw, first, moments):
         Lambda, q = lambda_of(lambdas, table, f), table[f, WIDTH]
         for column in range(table[f, LEVELS] * q):
             i = table[f, COLUMN_START] + column
-            _update(moments, first + i, draw, v[i], covariance[i, i], _row_variance(Lambda, column % q))
+            _update(
+                moments, first + i, draw, v[i], covariance[i, i], _row_variance(Lambda, column % q)
+            )
 
 
 @kernel
 def _level_moments(C, G, columns, Lambda, v, covariance, draw, place, moments):
-    """Moments of b_j = Lambda C^-T (G (-v, 1) + e), by rows of Lambda C^-T; coefficients beyond v are known."""
+    """Moments of b_j = Lambda C^-T (G (-v, 1) + e), by rows of Lambda C^-T; coefficients beyond v
+    are known."""
     q, last = C.shape[0], len(columns) - 1
     n = len(v)
     row, loading = np.empty(q), np.empty(last)

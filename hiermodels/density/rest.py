@@ -1,7 +1,7 @@
 """The dense part that is left when the largest factor is eliminated: other factors and X.
 
-`T` (n + 1, n + 1) holds cross-products of [other factors, X, y] over sigma^2, less what the eliminated
-factor explains. With Lambda = blockdiag(I x Lambda_g, I_p) and the priors D0, m,
+`T` (n + 1, n + 1) holds cross-products of [other factors, X, y] over sigma^2, less what the
+eliminated factor explains. With Lambda = blockdiag(I x Lambda_g, I_p) and the priors D0, m,
 
     S = Lambda' T Lambda + D0,    s = Lambda' t + D0 m,    u = S^-1 s,    P = S^-1.
 """
@@ -92,7 +92,8 @@ def scaled_products(words, scale):
 
 @kernel
 def rest_system(lambdas, words, T, n):
-    """S (n, n), factored, and u (n,), S^-1's product with s; also half log|S| and s'u, or ok = False."""
+    """S (n, n), factored, and u (n,), S^-1's product with s; also half log|S| and s'u, or ok =
+    False."""
     table = factor_table(words)
     S = np.empty((n, n))
     for i in range(n):
@@ -220,7 +221,9 @@ def add_rest_gradient(theta, lambdas, words, T, H, u, gradient):
                     slope[a, b] += T[-1, start + a] * u[start + b]
                     slope[a, b] -= _dot(T[start + a], H[start + b], len(u))
         sd_places, partial_places = places_of(words, f)
-        trace += add_chain_rule(theta, sd_places, partial_places, lambda_of(lambdas, table, f), slope, gradient)
+        trace += add_chain_rule(
+            theta, sd_places, partial_places, lambda_of(lambdas, table, f), slope, gradient
+        )
     return trace
 
 

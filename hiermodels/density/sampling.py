@@ -23,11 +23,18 @@ from .trace import Trace, least_effective
 __all__ = ["sample", "sample_theta"]
 
 LARGEST_FOR_NUTS = 400
-"""Columns of the dense Schur complement; beyond, a gradient costs more than it brings (DESIGN section 5)."""
+"""Columns of the dense Schur complement; beyond, a gradient costs more than it brings (DESIGN
+section 5)."""
 LEAST_ACCEPTED = 0.5
 """Below this the posterior is not like its approximation at the mode, and NUTS is better."""
 ENOUGH, MOST_THINNING, FEWEST_TO_JUDGE = 0.5, 8, 200
 """Effective draws wanted per draw; at most so many times the draws; too few draws to tell."""
+
+
+def available_cores() -> int:
+    """Cores that this process may use, as far as Python can tell."""
+    count = getattr(os, "process_cpu_count", os.cpu_count)
+    return count() or 1
 
 
 def sample_theta(
@@ -49,7 +56,7 @@ def sample_theta(
     settings = {
         "dimension": products.theta.size,
         "chains": chains,
-        "cores": min(chains, cores or os.process_cpu_count() or 1),
+        "cores": min(chains, cores or available_cores()),
         "seed": seed,
     }
     tuning = {
@@ -72,7 +79,9 @@ def _sample_enough(words: NDArray[np.float64], *, draws: int, **settings: Any) -
     trace = run_nuts(words, draws=draws, **settings)
     if trace.interrupted or draws < FEWEST_TO_JUDGE:
         return trace
-    thinning = min(MOST_THINNING, math.ceil(ENOUGH * settings["chains"] * draws / least_effective(trace.theta)))
+    thinning = min(
+        MOST_THINNING, math.ceil(ENOUGH * settings["chains"] * draws / least_effective(trace.theta))
+    )
     if thinning <= 1:
         return trace
     return run_nuts(words, draws=draws * thinning, **settings).thin(thinning)
@@ -90,7 +99,8 @@ def sample(
     progress: bool = False,
     progress_callback: Callable | None = None,
 ) -> dict[str, Any]:
-    """Arrays (chains, draws, ...): ``beta``, ``sigma``, per block ``sd_g``, ``cor_g``, ``b_g``, and statistics."""
+    """Arrays (chains, draws, ...): ``beta``, ``sigma``, per block ``sd_g``, ``cor_g``, ``b_g``, and
+    statistics."""
     products = cross_products(problem)
     trace = sample_theta(
         products,
@@ -103,7 +113,7 @@ def sample(
         progress=progress,
         progress_callback=progress_callback,
     )
-    return _name_draws(products, trace, seed=seed, cores=cores or os.process_cpu_count() or 1)
+    return _name_draws(products, trace, seed=seed, cores=cores or available_cores())
 
 
 def _name_draws(products: CrossProducts, trace: Trace, *, seed: int, cores: int) -> dict[str, Any]:
@@ -111,7 +121,9 @@ def _name_draws(products: CrossProducts, trace: Trace, *, seed: int, cores: int)
     flat = trace.theta.reshape(-1, trace.theta.shape[2])
     coefficients = recover(products, flat, rng=np.random.default_rng([seed, 1]), cores=cores)
     result: dict[str, Any] = {"beta": coefficients.beta.reshape(*shape, -1)}
-    for name, places, effects in zip(products.names, products.theta.places, coefficients.effects, strict=True):
+    for name, places, effects in zip(
+        products.names, products.theta.places, coefficients.effects, strict=True
+    ):
         result[f"sd_{name}"], result[f"cor_{name}"] = sds_and_correlations(trace.theta, places)
         result[f"b_{name}"] = effects.reshape(*shape, *effects.shape[1:])
     if products.theta.log_sigma >= 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,8 @@ __all__ = ["Trace", "least_effective"]
 class Trace:
     """Draws of theta (chains, draws, d) and statistics (chains, draws); shorter if `interrupted`.
 
-    Made by `nuts` and `independence`, read by `sampling`. `thinning` is the number of draws made for
-    one that is kept.
+    Made by `nuts` and `independence`, read by `sampling`. `thinning` is the number of draws made
+    for one that is kept.
     """
 
     theta: NDArray[np.float64]
@@ -26,20 +27,25 @@ class Trace:
     thinning: int = 1
 
     def thin(self, every: int) -> Trace:
-        """Keep one draw in `every`; a divergence between kept draws stays counted, and so do the steps."""
+        """Keep one draw in `every`; divergences and steps between kept draws stay counted."""
         n = self.theta.shape[1] // every * every
 
         def combine(name: str, values: NDArray) -> NDArray:
             groups = values[:, :n].reshape(len(values), -1, every)
-            sums = {"diverging": np.any, "n_steps": np.sum}
+            sums: dict[str, Any] = {"diverging": np.any, "n_steps": np.sum}
             return sums[name](groups, axis=2) if name in sums else groups[:, :, -1]
 
         statistics = {name: combine(name, values) for name, values in self.statistics.items()}
-        return replace(self, theta=self.theta[:, every - 1 : n : every], statistics=statistics, thinning=every)
+        return replace(
+            self, theta=self.theta[:, every - 1 : n : every], statistics=statistics, thinning=every
+        )
 
 
 def least_effective(theta: NDArray[np.float64]) -> float:
     """Smallest bulk effective sample size over the elements of theta."""
     from arviz_stats.base import array_stats
 
-    return min(float(array_stats.ess(theta[..., k], chain_axis=0, draw_axis=1)) for k in range(theta.shape[2]))
+    return min(
+        float(array_stats.ess(theta[..., k], chain_axis=0, draw_axis=1))
+        for k in range(theta.shape[2])
+    )
