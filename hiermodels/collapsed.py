@@ -12,17 +12,26 @@ from typing import Any
 
 import numpy as np
 
-from hiermodels.density import BlockData, GaussianProblem, PositivePrior
+from hiermodels.density import (
+    BlockData,
+    CrossProducts,
+    GaussianProblem,
+    PositivePrior,
+    combination_moments,
+)
 from hiermodels.density.priors import POSITIVE_PRIORS
-from hiermodels.design import Block, Design
+from hiermodels.design import INTERCEPT, Block, Design, coarser
+from hiermodels.posterior import coefficient_terms
 from hiermodels.priors import ParameterPrior, Prior, Priors
 
-__all__ = ["LARGEST_REST", "gaussian_problem", "obstacle", "user_scale"]
+__all__ = ["LARGEST_REST", "gaussian_problem", "level_moments", "obstacle", "user_scale"]
 
 type Array = np.ndarray
 
 #: Beyond this size the dense Schur complement of the factors that are not eliminated is too large.
 LARGEST_REST = 5000
+#: Draws of the sds and correlations over which conditional moments are averaged.
+MOMENT_DRAWS = 400
 
 
 def obstacle(design: Design, priors: Priors) -> str:
@@ -141,11 +150,12 @@ def user_scale(design: Design, found: dict[str, Any]) -> dict[str, Array]:
 
 def block_values(block: Block, found: dict[str, Any]) -> dict[str, Array]:
     """sd_g, cor_g and b_g of one factor."""
-    name, to_raw = block.name, block.transform
-    sd, effects = found[f"sd_{name}"], found[f"b_{name}"]
+    name, sd, effects = block.name, found[f"sd_{block.name}"], found[f"b_{block.name}"]
+    to_raw = block.transform
+    effects = effects @ to_raw.T.astype(effects.dtype)  # which keeps single precision single
     if (to_raw == np.diag(np.diag(to_raw))).all():  # scaled alone: correlations stay
         scale = np.diag(to_raw)
-        values = {f"sd_{name}": sd * scale, f"b_{name}": effects * scale}
+        values = {f"sd_{name}": sd * scale, f"b_{name}": effects}
         return values | ({f"cor_{name}": found[f"cor_{name}"]} if block.correlated else {})
     factor = to_raw * sd[..., None, :]
     covariance = factor @ found[f"cor_{name}"] @ np.swapaxes(factor, -1, -2)
@@ -153,4 +163,62 @@ def block_values(block: Block, found: dict[str, Any]) -> dict[str, Array]:
     outer = raw_sd[..., :, None] * raw_sd[..., None, :]
     correlation = np.divide(covariance, outer, out=np.zeros_like(outer), where=outer > 0)
     correlation[..., range(len(to_raw)), range(len(to_raw))] = 1.0
-    return {f"sd_{name}": raw_sd, f"cor_{name}": correlation, f"b_{name}": effects @ to_raw.T}
+    return {f"sd_{name}": raw_sd, f"cor_{name}": correlation, f"b_{name}": effects}
+
+
+def level_moments(
+    design: Design, products: CrossProducts, theta: Array
+) -> dict[str, tuple[Array, Array]]:
+    """Exact posterior mean and variance of what is reported of each level, (J, K) each.
+
+    ``theta`` is (chains, draws, d); evenly spread draws of it are enough (`MOMENT_DRAWS`), as
+    conditional means vary little beside the effects themselves. A factor that is nested in
+    another has no ``pooled``: there its coefficients include its parents' effects.
+    """
+    flat = theta.reshape(-1, theta.shape[-1])
+    some = flat[np.linspace(0, len(flat) - 1, min(len(flat), MOMENT_DRAWS)).astype(int)]
+    found = {}
+    for number, block in enumerate(design.blocks):
+        for quantity, (on_effects, on_common) in combinations(design, block).items():
+            found[f"{quantity}_{block.name}"] = combination_moments(
+                products, some, block=number, A=on_effects, D=on_common
+            )
+    return found
+
+
+def combinations(design: Design, block: Block) -> dict[str, tuple[Array, Array]]:
+    """What a user reads of a level as A b + D beta of the standardised coefficients."""
+    to_raw, raw_common = block.transform, raw_coefficients(design)
+    terms, q = coefficient_terms(design, block), len(block.terms)
+    effects = np.zeros((len(terms), q))
+    common = np.zeros((len(terms), raw_common.shape[1]))
+    common[: len(raw_common)] = raw_common
+    for k, term in enumerate(block.terms):
+        effects[terms.index(term)] = to_raw[k]
+    found = {"effects": (to_raw, np.zeros((q, common.shape[1]))), "coef": (effects, common)}
+    if not coarser(design, block):
+        found["pooled"] = at_the_mean(design, block)
+    return found
+
+
+def raw_coefficients(design: Design) -> Array:
+    """Intercept and beta on the user's scale as combinations of the standardised ones."""
+    slopes = np.diag(1 / design.common.scale)
+    if not design.intercept:
+        return slopes
+    first = np.concatenate([[1.0], -design.common.center / design.common.scale])
+    return np.vstack([first, np.column_stack([np.zeros(len(slopes)), slopes])])
+
+
+def at_the_mean(design: Design, block: Block) -> tuple[Array, Array]:
+    """Coefficients with the intercept at the mean of the predictors, slopes per unit of x."""
+    scale = np.where([t == INTERCEPT for t in block.terms], 1.0, 1 / block.columns.scale)
+    first = int(design.intercept)
+    common = np.zeros((len(block.terms), first + len(design.terms)))
+    for k, term in enumerate(block.terms):
+        if term == INTERCEPT and design.intercept:
+            common[k, 0] = 1.0
+        elif term in design.terms:
+            at = design.terms.index(term)
+            common[k, first + at] = 1 / design.common.scale[at]
+    return np.diag(scale), common

@@ -13,17 +13,17 @@ import numpy as np
 from scipy.special import ndtri
 
 from hiermodels.design import Block, Design
+from hiermodels.posterior import QUANTITIES
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["QUANTITIES", "Draws", "Interval", "Moments", "stack_draws", "summarise"]
+__all__ = ["ENOUGH", "Draws", "Interval", "Moments", "stack_draws", "summarise"]
 
 type Array = np.ndarray
 
-#: What has exact moments for each level where the draws of its effects are not all kept: the group
-#: effects, the coefficients, and the coefficients with the intercept at the mean of the predictors.
-QUANTITIES = ("effects", "coef", "pooled")
+#: Draws from which the ends of an interval are better taken than from a normal distribution.
+ENOUGH = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +135,7 @@ def read_moments(tree: xr.DataTree, design: Design) -> dict[str, dict[str, Momen
                 sd=found[f"{quantity}_{block.name}"].sel(moment="sd").to_numpy(),
             )
             for quantity in QUANTITIES
+            if f"{quantity}_{block.name}" in found
         }
         for block in design.blocks
     }
@@ -174,13 +175,20 @@ def level_interval(
 ) -> Interval:
     """Mean, sd and interval of a quantity of every level, (J, K).
 
-    From the draws ``values()``, or from the exact moments where those are what was kept: the
-    interval is then that of a normal distribution.
+    From the draws ``values()``. Where exact moments were kept and the draws of some: mean and sd
+    are exact, and the ends have the distance from the mean, in sds, that they have in those draws,
+    or in a normal distribution where the draws are fewer than `ENOUGH`.
     """
-    if factor not in draws.moments:
+    if quantity not in draws.moments.get(factor, {}):
         return summarise(values(), center="mean", ci_prob=ci_prob)
     found = draws.moments[factor][quantity]
-    half = float(ndtri((1 + ci_prob) / 2)) * found.sd
+    quantile = float(ndtri((1 + ci_prob) / 2))
+    lower, upper = -quantile * found.sd, quantile * found.sd
+    if draws.with_effects.n >= ENOUGH:
+        some = summarise(values(), center="mean", ci_prob=ci_prob)
+        stretch = np.divide(found.sd, some.sd, out=np.ones_like(found.sd), where=some.sd > 0)
+        lower = (some.lower - some.estimate) * stretch
+        upper = (some.upper - some.estimate) * stretch
     return Interval(
-        estimate=found.mean, sd=found.sd, lower=found.mean - half, upper=found.mean + half
+        estimate=found.mean, sd=found.sd, lower=found.mean + lower, upper=found.mean + upper
     )

@@ -11,14 +11,9 @@ import numpy as np
 
 from hiermodels.design import INTERCEPT, Block, Design
 from hiermodels.draws import Draws
+from hiermodels.posterior import coefficient_terms
 
-__all__ = [
-    "Coefficients",
-    "coefficient_terms",
-    "common_effects",
-    "group_coefficients",
-    "linear_predictor",
-]
+__all__ = ["Coefficients", "common_effects", "group_coefficients", "linear_predictor"]
 
 type Array = np.ndarray
 
@@ -39,12 +34,6 @@ def common_effects(design: Design, draws: Draws) -> Coefficients:
         terms=(INTERCEPT, *design.terms),
         values=np.column_stack([draws.intercept, draws.beta]),
     )
-
-
-def coefficient_terms(design: Design, block: Block) -> tuple[str, ...]:
-    """The terms of `group_coefficients`: the common ones, then those that only the factor has."""
-    common = (INTERCEPT, *design.terms) if design.intercept else design.terms
-    return (*common, *(t for t in block.terms if t not in common))
 
 
 def group_coefficients(design: Design, draws: Draws, block: Block) -> Coefficients:

@@ -11,13 +11,20 @@ import numpy as np
 from hiermodels.data import select_rows
 from hiermodels.design import SE, WEIGHTS, Design, build_design
 from hiermodels.engines import Choice, choose_engine
+from hiermodels.errors import lookup
 from hiermodels.families import family as find_family
 from hiermodels.formula import Formula, parse
 from hiermodels.posterior import reported_names
 from hiermodels.priors import Priors, build_priors
 from hiermodels.progress import tell
 from hiermodels.results import Fit
-from hiermodels.sampling import SamplerSettings, compile_pymc, sample_collapsed, sample_pymc
+from hiermodels.sampling import (
+    KEEPS,
+    SamplerSettings,
+    compile_pymc,
+    sample_collapsed,
+    sample_pymc,
+)
 
 if TYPE_CHECKING:
     import graphviz
@@ -138,14 +145,17 @@ class Model:
         cores: int | None = None,
         random_seed: int | None = None,
         engine: str = "auto",
+        keep: str = "auto",
         target_accept: float | None = None,
         progressbar: bool = True,
     ) -> Fit:
         """Sample the posterior with NUTS.
 
         ``engine`` is ``"auto"``, ``"collapsed"`` or ``"pymc"`` (`engines`); ``tune=None`` and
-        ``target_accept=None`` are the engine's own. An interrupt keeps the draws made so far. The
-        same ``random_seed`` gives the same draws on the same machine.
+        ``target_accept=None`` are the engine's own. ``keep`` is ``"draws"`` for every draw of every
+        group effect, ``"moments"`` for their exact means and sds and the draws of some, ``"auto"``
+        for draws up to 200 MB; every report works from either. An interrupt keeps the draws made
+        so far. The same ``random_seed`` gives the same draws on the same machine.
         """
         choice = choose_engine(self.design, self.priors, engine)
         settings = SamplerSettings(
@@ -157,13 +167,14 @@ class Model:
             target_accept=choice.engine.target_accept if target_accept is None else target_accept,
             progressbar=progressbar,
         )
-        idata = self._sample(choice, settings)
+        idata = self._sample(choice, settings, keep=keep)
         idata["posterior"].attrs |= {"engine": choice.name, "engine_reason": choice.reason}
         return Fit(design=self.design, priors=self.priors, idata=idata)
 
-    def _sample(self, choice: Choice, settings: SamplerSettings) -> xr.DataTree:
+    def _sample(self, choice: Choice, settings: SamplerSettings, *, keep: str) -> xr.DataTree:
+        lookup(keep, dict.fromkeys(KEEPS), what="keep")
         if choice.name == "collapsed":
-            return sample_collapsed(self.design, self.priors, settings)
+            return sample_collapsed(self.design, self.priors, settings, keep=keep)
         if not self._is_compiled:
             tell(COMPILING, progressbar=settings.progressbar)
         return sample_pymc(self._compiled, self.design, settings)
@@ -189,6 +200,7 @@ def fit(
     cores: int | None = None,
     random_seed: int | None = None,
     engine: str = "auto",
+    keep: str = "auto",
     target_accept: float | None = None,
     missing: str = "drop",
     progressbar: bool = True,
@@ -214,6 +226,7 @@ def fit(
         cores=cores,
         random_seed=random_seed,
         engine=engine,
+        keep=keep,
         target_accept=target_accept,
         progressbar=progressbar,
     )

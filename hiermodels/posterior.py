@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hiermodels.design import Design
+from hiermodels.design import INTERCEPT, Block, Design
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["coordinates", "dimensions", "label_draws", "reported_names"]
+__all__ = ["coordinates", "dimensions", "label_draws", "label_moments", "reported_names"]
 
 type Array = np.ndarray
 
 ROW, TERM = "row", "term"
+#: What has exact moments for each level where the draws of its effects are not all kept: the group
+#: effects, the coefficients, and the coefficients with the intercept at the mean of the predictors.
+QUANTITIES = ("effects", "coef", "pooled")
 
 
 def dimensions(design: Design) -> dict[str, tuple[str, ...]]:
@@ -67,3 +70,28 @@ def label_draws(design: Design, values: Mapping[str, Array]) -> xr.Dataset:
         {name: (("chain", "draw", *dims[name]), values[name]) for name in dims if name in values},
         coords={"chain": np.arange(chains), "draw": np.arange(draws), **coords},
     )
+
+
+def label_moments(design: Design, moments: Mapping[str, tuple[Array, Array]]) -> xr.Dataset:
+    """Exact means and sds of every level, ``quantity_g`` (moment, g, term of the quantity)."""
+    import xarray as xr
+
+    found = {}
+    for block in design.blocks:
+        for quantity in QUANTITIES:
+            if (name := f"{quantity}_{block.name}") in moments:
+                mean, variance = moments[name]
+                terms = f"{block.name}_coef_term" if quantity == "coef" else f"{block.name}_term"
+                found[name] = (("moment", block.name, terms), np.stack([mean, np.sqrt(variance)]))
+    labels = coordinates(design)
+    for block in design.blocks:
+        labels[f"{block.name}_coef_term"] = list(coefficient_terms(design, block))
+    used = {dim for dims, _ in found.values() for dim in dims}
+    coords = {k: v for k, v in labels.items() if k in used}
+    return xr.Dataset(found, coords={"moment": ["mean", "sd"], **coords})
+
+
+def coefficient_terms(design: Design, block: Block) -> tuple[str, ...]:
+    """The terms of a level's coefficients: the common ones, then those only the factor has."""
+    common = (INTERCEPT, *design.terms) if design.intercept else design.terms
+    return (*common, *(t for t in block.terms if t not in common))

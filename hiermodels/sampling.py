@@ -17,7 +17,7 @@ import numpy as np
 
 from hiermodels.design import Design
 from hiermodels.errors import SamplingError
-from hiermodels.posterior import label_draws, reported_names
+from hiermodels.posterior import label_draws, label_moments, reported_names
 from hiermodels.progress import shows_bar
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ __all__ = ["SamplerSettings", "compile_pymc", "sample_collapsed", "sample_pymc"]
 
 #: Draws made by the PyMC engine for each that is kept.
 THIN = 4
+#: Bytes that the draws of group effects may take; above, moments and some of the draws are kept.
+MEMORY = 200_000_000
+#: Draws of each chain whose group effects are kept then.
+KEPT = 250
+KEEPS = ("auto", "draws", "moments")
 #: What is kept of the sampler's own statistics, where it has them.
 STATISTICS = (
     *("accepted", "depth", "diverging", "energy", "logp", "maxdepth_reached", "mean_tree_accept"),
@@ -61,18 +66,23 @@ class SamplerSettings:
             raise SamplingError(f"target_accept={self.target_accept!r}; it is between 0 and 1")
 
 
-def sample_collapsed(design: Design, priors: Priors, settings: SamplerSettings) -> xr.DataTree:
+def sample_collapsed(
+    design: Design, priors: Priors, settings: SamplerSettings, *, keep: str = "auto"
+) -> xr.DataTree:
     """Sample with the compiled engine, the coefficients integrated out.
 
-    Returns the groups ``posterior``, ``sample_stats`` and ``observed_data``.
+    Returns the groups ``posterior``, ``sample_stats`` and ``observed_data``. Where the draws of the
+    group effects are too many to keep (`keeps_draws`), ``posterior`` is without them: ``effects``
+    has those of some draws, and ``moments`` the exact mean and sd of every level.
     """
-    from hiermodels.collapsed import gaussian_problem, user_scale
-    from hiermodels.density import sample
+    from hiermodels.collapsed import gaussian_problem, level_moments, user_scale
+    from hiermodels.density import cross_products, name_draws, sample_theta
 
     start = time.perf_counter()
+    products = cross_products(gaussian_problem(design, priors))
     try:
-        found = sample(
-            gaussian_problem(design, priors),
+        trace = sample_theta(
+            products,
             draws=settings.draws,
             tune=settings.tune,
             chains=settings.chains,
@@ -85,18 +95,44 @@ def sample_collapsed(design: Design, priors: Priors, settings: SamplerSettings) 
         raise SamplingError(f"interrupted: {error}, so there is nothing to keep") from None
     except RuntimeError as error:
         raise SamplingError(f"the sampler stopped: {error}") from error
-    posterior = label_draws(design, user_scale(design, found))
-    shape = (posterior.sizes["chain"], posterior.sizes["draw"])
-    stats = {k: v for k, v in found.items() if k in STATISTICS and v.shape == shape}
+    chains, draws = trace.theta.shape[:2]
+    kept = None if keeps_draws(design, chains * draws, keep) else kept_draws(design, chains, draws)
+    found = name_draws(products, trace, seed=settings.random_seed, cores=settings.cores, kept=kept)
+    values = user_scale(design, found)
+    extra: dict[str, xr.Dataset] = {}
+    if kept is not None:
+        effects = {name: values.pop(name) for name in list(values) if name.startswith("b_")}
+        extra["effects"] = label_draws(design, effects).assign_coords(draw=kept)
+        extra["moments"] = label_moments(design, level_moments(design, products, trace.theta))
+    posterior = label_draws(design, values)
+    stats = {k: v for k, v in found.items() if k in STATISTICS and v.shape == (chains, draws)}
     attributes = {
         "method": found["method"],
         "mended": mended(found["method"], found["thinning"]),
-        "draws_made": shape[1] * found["thinning"],
+        "draws_made": draws * found["thinning"],
         "divergences": int(found["diverging"].sum()),
         "interrupted": int(found["interrupted"]),
         "sampling_seconds": time.perf_counter() - start,
     }
-    return assemble(design, posterior, stats, settings, attributes=attributes)
+    return assemble(design, posterior, stats, settings, attributes=attributes, extra=extra)
+
+
+def effect_count(design: Design) -> int:
+    return sum(block.n_levels * len(block.terms) for block in design.blocks)
+
+
+def keeps_draws(design: Design, n_draws: int, keep: str) -> bool:
+    """Whether all draws of the group effects are kept: up to `MEMORY` bytes, unless asked for."""
+    if keep == "auto":
+        return 8 * n_draws * effect_count(design) <= MEMORY
+    return keep == "draws"
+
+
+def kept_draws(design: Design, chains: int, draws: int) -> np.ndarray:
+    """The draws within each chain whose effects are kept, as single precision, evenly spread."""
+    most = max(1, MEMORY // (4 * chains * effect_count(design)))
+    every = -(-draws // min(draws, most, KEPT))
+    return np.arange(every - 1, draws, every)
 
 
 def mended(method: str, thinning: int) -> str:
@@ -184,6 +220,7 @@ def assemble(
     settings: SamplerSettings,
     *,
     attributes: Mapping[str, Any],
+    extra: Mapping[str, xr.Dataset] | None = None,
 ) -> xr.DataTree:
     """The groups of a fit, with how it was made as attributes of the posterior."""
     import xarray as xr
@@ -202,5 +239,10 @@ def assemble(
     )
     observed = xr.Dataset({design.response_name: ("row", design.response)})
     return xr.DataTree.from_dict(
-        {"posterior": posterior, "sample_stats": sample_stats, "observed_data": observed}
+        {
+            "posterior": posterior,
+            "sample_stats": sample_stats,
+            "observed_data": observed,
+            **(extra or {}),
+        }
     )

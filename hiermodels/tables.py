@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from hiermodels.design import INTERCEPT, Block, Design
-from hiermodels.draws import Draws, Interval, level_interval, standard_covariance, summarise
-from hiermodels.effects import coefficient_terms, common_effects, group_coefficients
+from hiermodels.draws import ENOUGH, Draws, Interval, level_interval, standard_covariance, summarise
+from hiermodels.effects import common_effects, group_coefficients
+from hiermodels.posterior import coefficient_terms
 from hiermodels.printing import Table
 from hiermodels.shrinkage import (
     complete_pooling,
@@ -63,6 +64,15 @@ def fixef_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
     )
 
 
+def moments_note(draws: Draws, block: Block) -> str:
+    """What the intervals are where exact moments were kept instead of draws."""
+    if block.name not in draws.moments:
+        return ""
+    n = draws.with_effects.n
+    source = f"{n} draws" if n >= ENOUGH else "a normal distribution"
+    return f"Means and sds are exact; the intervals have the shape of {source}."
+
+
 def level_rows(block: Block, terms: Sequence[str]) -> dict[str, Any]:
     """group, level, term: level by level."""
     k = len(terms)
@@ -95,6 +105,7 @@ def ranef_table(draws: Draws, block: Block, reliability: Array, *, ci_prob: floa
             **shrunk_columns(block, block.terms, reliability),
         },
         title=heading(f"Group effects of {block.name}", "mean", ci_prob),
+        note=moments_note(draws, block),
     )
 
 
@@ -117,6 +128,7 @@ def coef_table(
             **shrunk_columns(block, terms, reliability),
         },
         title=heading(f"Coefficients of each {block.name}", "mean", ci_prob),
+        note=moments_note(draws, block),
     )
 
 

@@ -5,7 +5,14 @@ import pytest
 from dense import lower_factor
 from strategies import make_problem
 
-from hiermodels.density import conditional_variances, cross_products, level_moments, recover
+from hiermodels.density import (
+    combination_moments,
+    conditional_variances,
+    cross_products,
+    level_moments,
+    recover,
+)
+from hiermodels.density.recovery import recover_thinned
 
 STRUCTURES = {
     "single": {"factors": ((6, ((0, 1),)),)},
@@ -92,3 +99,53 @@ def test_draws_do_not_depend_on_cores():
     )
     np.testing.assert_array_equal(one.beta, two.beta)
     np.testing.assert_array_equal(flat(one.effects), flat(two.effects))
+
+
+WITH_LARGE_REST = STRUCTURES | {
+    "large rest": {"factors": ((40, ((0,),)), (35, ((0,),))), "n_rows": 90},
+}
+
+
+@pytest.mark.parametrize("name", WITH_LARGE_REST)
+@pytest.mark.parametrize("residual", ["sigma", "se"])
+def test_moments_of_combinations_are_exact(name, residual):
+    """A b_j + D beta of every level and block, mean and variance over draws of theta."""
+    problem = make_problem(5, residual=residual, **WITH_LARGE_REST[name])
+    products = cross_products(problem)
+    rng = np.random.default_rng(0)
+    theta = rng.normal(scale=0.5, size=(3, products.theta.size))
+    dense = [dense_conditional(problem, products, each)[:2] for each in theta]
+    p, start = problem.X.shape[1], 0
+    for number, block in enumerate(problem.blocks):
+        q = block.n_columns
+        A, D = rng.normal(size=(2, q)), rng.normal(size=(2, p))
+        mean, variance = combination_moments(products, theta, block=number, A=A, D=D)
+        for level in range(block.n_levels):
+            pick = np.zeros((2, len(dense[0][0])))
+            pick[:, start + level * q : start + (level + 1) * q] = A
+            pick[:, -p:] = D
+            means = np.array([pick @ m for m, _ in dense])
+            within = np.mean([np.diag(pick @ V @ pick.T) for _, V in dense], axis=0)
+            np.testing.assert_allclose(mean[level], means.mean(axis=0), rtol=1e-8, atol=1e-8)
+            np.testing.assert_allclose(variance[level], within + means.var(axis=0), rtol=1e-8)
+        start += block.n_levels * q
+
+
+@pytest.mark.parametrize("name", ["nested", "large rest"])
+def test_thinned_effects_are_draws_of_the_same_conditional(name):
+    """beta for every draw, effects for every tenth: means within 5 Monte Carlo errors."""
+    problem = make_problem(5, **WITH_LARGE_REST[name])
+    products = cross_products(problem)
+    theta = np.tile(np.full(products.theta.size, 0.1), (20000, 1))
+    kept = np.arange(9, 20000, 10)
+    found = recover_thinned(products, theta, kept=kept, rng=np.random.default_rng(1), cores=2)
+    mean, covariance = dense_conditional(problem, products, theta[0])[:2]
+    sd = np.sqrt(np.diag(covariance))
+    p = problem.X.shape[1]
+    beta, effects = found.beta, np.hstack([e.reshape(2000, -1) for e in found.effects])
+    assert effects.dtype == np.float32
+    assert (np.abs(beta.mean(axis=0) - mean[-p:]) < 5 * sd[-p:] / np.sqrt(20000)).all()
+    assert (np.abs(effects.mean(axis=0) - mean[:-p]) < 5 * sd[:-p] / np.sqrt(2000)).all()
+    joint = np.corrcoef(beta[kept, 0], effects[:, 0])[0, 1]
+    expected = covariance[-p, 0] / (sd[-p] * sd[0])
+    assert joint == pytest.approx(expected, abs=5 / np.sqrt(2000))

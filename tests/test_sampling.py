@@ -10,8 +10,11 @@ import pytest
 from made_up import table
 
 import hiermodels as hm
+from hiermodels import sampling
+from hiermodels.effects import group_coefficients
 from hiermodels.engines import choose_engine
 from hiermodels.errors import NotAvailableError, SamplingError, UnknownNameError
+from hiermodels.sampling import KEEPS
 
 FORMULA = "y ~ x + (x | pop)"
 
@@ -73,6 +76,7 @@ def test_a_seed_is_made_and_told(sample):
     assert f"random_seed {found.idata['posterior'].attrs['random_seed']}" in found.summary().text()
 
 
+@pytest.mark.usefixtures("fit")  # so that all is imported and compiled when the signal comes
 def test_an_interrupt_keeps_the_draws(sample):
     """Ctrl-C in the middle of a long run."""
     threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT)).start()
@@ -168,3 +172,73 @@ def test_a_prior_that_cannot_be_integrated_out(priors, reason):
     assert str(error.value) == (
         f"engine='collapsed' cannot sample this model: {reason}. engine='{choice.name}' can."
     )
+
+
+@pytest.fixture(scope="module", params=["y ~ x + z + (x | pop)", "y ~ x + (1 | pop/patch)"])
+def both(request):
+    """The same posterior, with all draws of the group effects and with their moments."""
+    found = hm.Model(request.param, table())
+    return tuple(found.fit(random_seed=1, keep=keep, progressbar=False) for keep in KEEPS[1:])
+
+
+@pytest.mark.parametrize("report", ["ranef", "coef"])
+def test_moments_give_the_report_of_the_draws(both, report):
+    """Means, sds and intervals within 5 Monte Carlo errors of 2,000 effective draws.
+
+    The variance of a variance is that of a normal, times 3 for the heavy tails of five groups; the
+    end of an interval from 1,000 draws has the binomial error of its probability.
+    """
+    draws, moments = (getattr(fit, report)() for fit in both)
+    assert (abs(draws["estimate"] - moments["estimate"]) < 5 * draws["sd"] / 2000**0.5).all()
+    assert (abs(draws["sd"] / moments["sd"] - 1) < 5 * (3 / (2 * 2000)) ** 0.5).all()
+    values = level_draws(both[0], report)
+    error = 5 * (0.025 * 0.975 * (1 / 1000 + 1 / 2000)) ** 0.5
+    for end, sign in (("lower", -1), ("upper", 1)):
+        beyond = (sign * values > sign * moments[end].to_numpy()).mean(axis=0)
+        assert (abs(beyond - 0.025) < error).all()
+    assert moments.note == "Means and sds are exact; the intervals have the shape of 1000 draws."
+    assert draws.note == ""
+
+
+def level_draws(fit, report):
+    """Draws of a report's rows, (S, rows)."""
+    design, draws = fit.design, fit.draws
+    each = [
+        draws.effects[block.name]
+        if report == "ranef"
+        else group_coefficients(design, draws, block).values
+        for block in design.blocks
+    ]
+    return np.hstack([values.reshape(draws.n, -1) for values in each])
+
+
+def test_every_report_works_from_moments(both):
+    draws, moments = both
+    assert "b_pop" not in moments.idata["posterior"]
+    assert moments.idata["effects"]["b_pop"].dtype == np.float32
+    for name in ("fixef", "varcorr", "variance_table", "icc"):
+        one, two = getattr(draws, name)(), getattr(moments, name)()
+        assert list(one.columns) == list(two.columns)
+    for factor in draws.design.factors:
+        np.testing.assert_allclose(
+            draws.shrinkage(factor)["shrinkage"], moments.shrinkage(factor)["shrinkage"]
+        )
+        moments.plot.forest(factor)
+        moments.plot.shrinkage(factor)
+    assert moments.summary().text().startswith(moments.design.formula.text)
+    assert abs(draws.draws.intercept - moments.draws.intercept).max() > 0  # other noise
+
+
+def test_draws_that_take_too_much_memory_are_not_kept(monkeypatch):
+    monkeypatch.setattr(sampling, "MEMORY", 10_000)
+    fit = hm.fit(FORMULA, table(), random_seed=1, progressbar=False)
+    effects = fit.idata["effects"]["b_pop"]
+    assert effects.nbytes <= 10_000
+    assert effects.sizes["draw"] > 1
+    assert hm.fit(FORMULA, table(), keep="draws", progressbar=False).draws.kept is None
+
+
+def test_unknown_keep(model):
+    with pytest.raises(UnknownNameError) as error:
+        model.fit(keep="all")
+    assert str(error.value) == "no keep 'all'. Valid: auto, draws, moments."

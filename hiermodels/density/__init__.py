@@ -2,13 +2,14 @@
 models.
 
 `problem` -> `crossproducts` -> `pilot` (-> `collapsed`, `coordinates`) -> `nuts` or `independence`
--> `recovery` -> `sampling`.
+-> `recovery` (-> `combinations`) -> `sampling`.
 """
 
+from .combinations import combination_moments
 from .crossproducts import CrossProducts, cross_products
 from .problem import BlockData, GaussianProblem, PositivePrior
 from .recovery import Coefficients, LevelMoments, conditional_variances, level_moments, recover
-from .sampling import sample, sample_theta
+from .sampling import name_draws, sample, sample_theta
 from .trace import Trace
 
 __all__ = [
@@ -19,9 +20,11 @@ __all__ = [
     "LevelMoments",
     "PositivePrior",
     "Trace",
+    "combination_moments",
     "conditional_variances",
     "cross_products",
     "level_moments",
+    "name_draws",
     "recover",
     "sample",
     "sample_theta",

@@ -35,7 +35,14 @@ from .rest import (
     scale_draw,
 )
 
-__all__ = ["Coefficients", "LevelMoments", "conditional_variances", "level_moments", "recover"]
+__all__ = [
+    "Coefficients",
+    "LevelMoments",
+    "conditional_variances",
+    "level_moments",
+    "recover",
+    "recover_thinned",
+]
 
 CHUNK = 250
 """Draws of theta per task; fixed, so that the same seed gives the same draws on any number of
@@ -76,26 +83,53 @@ class LevelMoments:
     variance: tuple[NDArray[np.float64], ...]
 
 
-def recover(
-    products: CrossProducts, theta: NDArray[np.float64], *, rng: np.random.Generator, cores: int = 1
+def recover_thinned(
+    products: CrossProducts,
+    theta: NDArray[np.float64],
+    *,
+    kept: NDArray[np.int64],
+    rng: np.random.Generator,
+    cores: int = 1,
 ) -> Coefficients:
-    """One draw of all coefficients per draw of theta (S, d)."""
+    """Common coefficients for every draw of theta (S, d), effects for the draws `kept` alone."""
+    full, rest_alone = rng.spawn(2)
+    found = recover(products, theta[kept], rng=full, cores=cores)
+    others = np.setdiff1d(np.arange(len(theta)), kept)
+    beta = np.empty((len(theta), products.n_common))
+    beta[kept] = found.beta
+    beta[others] = recover(products, theta[others], rng=rest_alone, cores=cores, effects=False).beta
+    return Coefficients(beta=beta, effects=tuple(each.astype(np.float32) for each in found.effects))
+
+
+def recover(
+    products: CrossProducts,
+    theta: NDArray[np.float64],
+    *,
+    rng: np.random.Generator,
+    cores: int = 1,
+    effects: bool = True,
+) -> Coefficients:
+    """One draw of all coefficients per draw of theta (S, d).
+
+    Without `effects` those of the eliminated factor are left out, (S, 0, q).
+    """
     theta = np.ascontiguousarray(theta)
-    head, others = products.shapes[products.order[0]], products.rest_size - products.n_common
-    effects = np.empty((len(theta), *head))
+    levels, width = products.shapes[products.order[0]]
+    others = products.rest_size - products.n_common
+    head = np.empty((len(theta), levels if effects else 0, width))
     rest = np.empty((len(theta), products.rest_size))
     draw = _draw_sparse if products.sparse else _draw_dense
 
     def task(rows: slice, stream: np.random.Generator) -> None:
         stream.standard_normal(out=rest[rows])
-        stream.standard_normal(out=effects[rows])
-        draw(theta[rows], products.words, rest[rows], effects[rows])
+        stream.standard_normal(out=head[rows])
+        draw(theta[rows], products.words, rest[rows], head[rows])
 
     chunks = list(_chunks(len(theta)))
     _in_threads(task, list(zip(chunks, rng.spawn(len(chunks)), strict=True)), cores)
     return Coefficients(
         beta=rest[:, others:] + products.beta0,
-        effects=_by_block(products, effects, rest[:, :others]),
+        effects=_by_block(products, head, rest[:, :others]),
     )
 
 
@@ -223,7 +257,7 @@ def _draw_sparse(theta, words, rest, effects):
             T, _ = eliminate_panels(Lambda, scale, words, rest.shape[1])
             _, root, u, _, _ = rest_system(lambdas, words, T, rest.shape[1])
         _draw_rest(root, u, lambdas, table, rest[s])
-        for j in range(len(own)):
+        for j in range(effects.shape[1]):
             factor_level(Lambda, scale, own[j], C)
             solve_level(C, Lambda, scale, level_panel(words, q, j), G)
             z = effects[s, j]
@@ -259,7 +293,7 @@ def _scale_in_place(Lambda, z):
 
 
 @kernel
-def _rest_distribution(lambdas, words, T, n):
+def rest_distribution(lambdas, words, T, n):
     """Mean (n,) of v = Lambda z, and its covariance in the first n rows and columns."""
     _, P, u, _, _ = rest_system(lambdas, words, T, n)
     rest_inverse(words, P)
@@ -300,12 +334,12 @@ def _moments_dense(theta, words, given_common, moments):
         lambdas, scale = all_lambdas(theta[s], words), residual_precision(theta[s], words)
         Lambda = lambda_of(lambdas, table, 0)
         T, _, _, _ = eliminate_lanes(Lambda, scale, words, n_rest, False)
-        v, covariance = _rest_distribution(lambdas, words, T, n_rest - known)
+        v, covariance = rest_distribution(lambdas, words, T, n_rest - known)
         for start in range(0, own.shape[2], LANES):
             n = min(LANES, own.shape[2] - start)
             load_lanes(Lambda, scale, own, panels, start, n, C, G)
             for t in range(n):
-                _copy_lane(C, G, t, level_C, level_G)
+                copy_lane(C, G, t, level_C, level_G)
                 _level_moments(
                     level_C, level_G, columns, Lambda, v, covariance, s, (start + t) * q, moments
                 )
@@ -313,7 +347,7 @@ def _moments_dense(theta, words, given_common, moments):
 
 
 @kernel
-def _copy_lane(C, G, t, level_C, level_G):
+def copy_lane(C, G, t, level_C, level_G):
     for k in range(level_C.shape[0]):
         for i in range(k + 1):
             level_C[k, i] = C[k, i, t]
@@ -333,7 +367,7 @@ def _moments_sparse(theta, words, given_common, moments):
         lambdas, scale = all_lambdas(theta[s], words), residual_precision(theta[s], words)
         Lambda = lambda_of(lambdas, table, 0)
         T, _ = eliminate_panels(Lambda, scale, words, n_rest)
-        v, covariance = _rest_distribution(lambdas, words, T, n_rest - known)
+        v, covariance = rest_distribution(lambdas, words, T, n_rest - known)
         for j in range(len(own)):
             factor_level(Lambda, scale, own[j], C)
             solve_level(C, Lambda, scale, level_panel(words, q, j), G)

@@ -17,10 +17,10 @@ from .independence import run_independence
 from .nuts import run_nuts
 from .pilot import choose_coordinates
 from .problem import GaussianProblem
-from .recovery import recover
+from .recovery import recover, recover_thinned
 from .trace import Trace, least_effective
 
-__all__ = ["sample", "sample_theta"]
+__all__ = ["name_draws", "sample", "sample_theta"]
 
 LARGEST_FOR_NUTS = 400
 """Columns of the dense Schur complement; beyond, a gradient costs more than it brings (DESIGN
@@ -99,7 +99,7 @@ def sample(
     progress: bool = False,
     progress_callback: Callable | None = None,
 ) -> dict[str, Any]:
-    """Arrays (chains, draws, ...): ``beta``, ``sigma``, per block ``sd_g``, ``cor_g``, ``b_g``, and
+    """Arrays (chains, draws, ...): ``beta``, ``sigma``, by block ``sd_g``, ``cor_g``, ``b_g``, and
     statistics."""
     products = cross_products(problem)
     trace = sample_theta(
@@ -113,19 +113,36 @@ def sample(
         progress=progress,
         progress_callback=progress_callback,
     )
-    return _name_draws(products, trace, seed=seed, cores=cores or available_cores())
+    return name_draws(products, trace, seed=seed, cores=cores)
 
 
-def _name_draws(products: CrossProducts, trace: Trace, *, seed: int, cores: int) -> dict[str, Any]:
-    shape = trace.theta.shape[:2]
-    flat = trace.theta.reshape(-1, trace.theta.shape[2])
-    coefficients = recover(products, flat, rng=np.random.default_rng([seed, 1]), cores=cores)
-    result: dict[str, Any] = {"beta": coefficients.beta.reshape(*shape, -1)}
+def name_draws(
+    products: CrossProducts,
+    trace: Trace,
+    *,
+    seed: int,
+    cores: int | None = None,
+    kept: NDArray[np.int64] | None = None,
+) -> dict[str, Any]:
+    """Coefficients drawn given theta, and everything by its name, as in `sample`.
+
+    With `kept`, numbers of draws within each chain, ``b_g`` is float32 and of those draws alone.
+    """
+    chains, draws, d = trace.theta.shape
+    flat = trace.theta.reshape(-1, d)
+    rng, cores = np.random.default_rng([seed, 1]), cores or available_cores()
+    if kept is None:
+        coefficients, n_kept = recover(products, flat, rng=rng, cores=cores), draws
+    else:
+        rows = (np.arange(chains)[:, None] * draws + kept).ravel()
+        coefficients = recover_thinned(products, flat, kept=rows, rng=rng, cores=cores)
+        n_kept = len(kept)
+    result: dict[str, Any] = {"beta": coefficients.beta.reshape(chains, draws, -1)}
     for name, places, effects in zip(
         products.names, products.theta.places, coefficients.effects, strict=True
     ):
         result[f"sd_{name}"], result[f"cor_{name}"] = sds_and_correlations(trace.theta, places)
-        result[f"b_{name}"] = effects.reshape(*shape, *effects.shape[1:])
+        result[f"b_{name}"] = effects.reshape(chains, n_kept, *effects.shape[1:])
     if products.theta.log_sigma >= 0:
         result["sigma"] = np.exp(trace.theta[..., products.theta.log_sigma])
     return (
