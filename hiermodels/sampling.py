@@ -18,7 +18,7 @@ import numpy as np
 from hiermodels.design import Design
 from hiermodels.errors import SamplingError
 from hiermodels.posterior import label_draws, label_moments, reported_names
-from hiermodels.progress import shows_bar
+from hiermodels.progress import shows_bar, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,7 @@ THIN = 4
 MEMORY = 200_000_000
 #: Draws of each chain whose group effects are kept then.
 KEPT = 250
+FIRST_USE = "Compiling the sampler's kernels, once for this machine: about 25 s."
 KEEPS = ("auto", "draws", "moments")
 #: What is kept of the sampler's own statistics, where it has them.
 STATISTICS = (
@@ -76,9 +77,11 @@ def sample_collapsed(
     has those of some draws, and ``moments`` the exact mean and sd of every level.
     """
     from hiermodels.collapsed import gaussian_problem, level_moments, user_scale
-    from hiermodels.density import cross_products, name_draws, sample_theta
+    from hiermodels.density import cross_products, first_use, name_draws, sample_theta
 
     start = time.perf_counter()
+    if first_use():
+        tell(FIRST_USE, progressbar=settings.progressbar)
     products = cross_products(gaussian_problem(design, priors))
     try:
         trace = sample_theta(

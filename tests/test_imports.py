@@ -37,6 +37,7 @@ ORDER = [
     "results",
     "fitting",
     "workflows",
+    "calibration",
     "simulation",
     "datasets",
     "reading",

@@ -6,6 +6,7 @@ models.
 """
 
 from .combinations import combination_moments
+from .coordinates import first_use
 from .crossproducts import CrossProducts, cross_products
 from .problem import BlockData, GaussianProblem, PositivePrior
 from .recovery import Coefficients, LevelMoments, conditional_variances, level_moments, recover
@@ -23,6 +24,7 @@ __all__ = [
     "combination_moments",
     "conditional_variances",
     "cross_products",
+    "first_use",
     "level_moments",
     "name_draws",
     "recover",

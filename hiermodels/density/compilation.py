@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numba
 from numba.core.ccallback import CFunc
 from numba.core.sigutils import normalize_signature
 
-__all__ = ["SUM", "callback", "kernel"]
+__all__ = ["SUM", "Callback", "callback", "kernel"]
 
 SUM = {"reassoc", "contract", "nsz"}
 """Fast-math flags for sums: they may be reordered, and so vectorised; inf and nan keep their
@@ -60,23 +60,42 @@ def kernel(
     return compile_lazily if function is None else compile_lazily(function)
 
 
-def callback(signature: Any) -> Callable[[Callable], Callable[[], CFunc]]:
-    """Make a function a C callback, compiled when it is first asked for."""
+class Callback:
+    """A C callback, compiled when it is first called for, or loaded from the cache."""
 
-    def declare(function: Callable) -> Callable[[], CFunc]:
-        @cache
-        def compiled() -> CFunc:
-            made = CFunc(
-                function,
-                normalize_signature(signature),
-                locals={},
-                options={"error_model": "numpy"},
-            )
-            made.enable_caching()
-            _watch_all_sources(made)
-            made.compile()
-            return made
+    def __init__(self, function: Callable, signature: Any) -> None:
+        self.function, self.signature = function, signature
 
-        return compiled
+    def _declared(self) -> CFunc:
+        made = CFunc(
+            self.function,
+            normalize_signature(self.signature),
+            locals={},
+            options={"error_model": "numpy"},
+        )
+        made.enable_caching()
+        _watch_all_sources(made)
+        return made
+
+    @cached_property
+    def _compiled(self) -> CFunc:
+        made = self._declared()
+        made.compile()
+        return made
+
+    def __call__(self) -> CFunc:
+        return self._compiled
+
+    def is_cached(self) -> bool:
+        """Whether it need not be compiled; reads an index, not the code."""
+        declared: Any = self._declared()
+        return "_compiled" in self.__dict__ or bool(declared._cache._cache_file._load_index())
+
+
+def callback(signature: Any) -> Callable[[Callable], Callback]:
+    """Make a function a C callback."""
+
+    def declare(function: Callable) -> Callback:
+        return Callback(function, signature)
 
     return declare

@@ -39,6 +39,7 @@ __all__ = [
     "density_callback",
     "evaluate",
     "expansion_callback",
+    "first_use",
     "sparse_callback",
     "to_theta",
 ]
@@ -185,6 +186,11 @@ def expansion_callback(n, n_expanded, x, theta, data):
         numba.carray(x, (d,)), _buffer(data), numba.carray(theta, (d,)), np.empty(d), np.empty(d)
     )
     return OK
+
+
+def first_use() -> bool:
+    """Whether the kernels have yet to be compiled on this machine, from these sources."""
+    return not dense_callback.is_cached()
 
 
 def evaluate(

@@ -1,0 +1,57 @@
+"""The first use on a machine, with an installation that cannot be written to."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hiermodels
+
+FIT = """
+import hiermodels as hm
+print(hm.__file__)
+print(hm.fit("y ~ x + (x | site)", hm.load_dataset("sites"), random_seed=1).summary())
+"""
+TOLD = "Compiling the sampler's kernels, once for this machine: about 25 s.\n"
+
+
+@pytest.mark.slow
+def test_kernels_are_compiled_once_into_the_users_cache(tmp_path):
+    """A file in the place of the folder for bytecode keeps even root from writing there."""
+    package = Path(hiermodels.__file__).parent
+    copy = tmp_path / "installed" / "hiermodels"
+    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(package.parent / "data", copy / "_data")
+    (copy / "density" / "__pycache__").write_text("not a folder")
+    home = tmp_path / "home"
+    environment = {
+        **{k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"},
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "PYTHONPATH": str(copy.parent),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", FIT],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+    first, second = run(), run()
+    assert first.stdout.startswith(str(copy))
+    assert first.stderr == TOLD
+    assert list(home.rglob("*.nbi"))
+    assert second.stderr == ""
+    without_time = [
+        [line for line in page.stdout.splitlines() if "random_seed" not in line]
+        for page in (first, second)
+    ]
+    assert without_time[0] == without_time[1]
