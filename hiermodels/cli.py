@@ -125,7 +125,7 @@ def fit(
     target_accept: Annotated[
         float | None, typer.Option(help="Nearer to 1: smaller steps, fewer divergences, slower.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="auto, collapsed or pymc.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, collapsed, noncentred or pymc.")] = "auto",
     missing: Annotated[
         str, typer.Option(help="Rows with missing values: drop (and say so) or error.")
     ] = "drop",

@@ -24,7 +24,15 @@ from hiermodels.design import INTERCEPT, Block, Design, coarser
 from hiermodels.posterior import coefficient_terms
 from hiermodels.priors import ParameterPrior, Prior, Priors
 
-__all__ = ["LARGEST_REST", "gaussian_problem", "level_moments", "obstacle", "user_scale"]
+__all__ = [
+    "LARGEST_REST",
+    "coefficient_priors",
+    "gaussian_problem",
+    "level_moments",
+    "not_collapsed",
+    "not_compiled",
+    "user_scale",
+]
 
 type Array = np.ndarray
 
@@ -34,18 +42,23 @@ LARGEST_REST = 5000
 MOMENT_DRAWS = 400
 
 
-def obstacle(design: Design, priors: Priors) -> str:
-    """Why the coefficients cannot be integrated out exactly, or nothing."""
-    for prior in coefficient_priors(priors):
-        if prior.inside.name != "Normal":
-            return f"the prior of {prior.parameter!r} is {prior.given.name}, not Normal"
+def not_compiled(priors: Priors) -> str:
+    """Why the kernels cannot have this model at all, or nothing."""
     for prior in scale_priors(priors):
         if not compiled_prior(prior.inside):
             return f"the prior of {prior.parameter!r}, {prior.given}, is not a compiled one"
+    return ""
+
+
+def not_collapsed(design: Design, priors: Priors) -> str:
+    """Why the common coefficients cannot be integrated out exactly, or nothing."""
+    for prior in coefficient_priors(priors):
+        if prior.inside.name != "Normal":
+            return f"the prior of {prior.parameter!r} is {prior.given.name}, not Normal"
     sizes = sorted(block.n_levels * len(block.terms) for block in design.blocks)
     if sum(sizes[:-1]) > LARGEST_REST:
         return f"the factors beside the largest have {sum(sizes[:-1])} effects"
-    return ""
+    return not_compiled(priors)
 
 
 def coefficient_priors(priors: Priors) -> Iterator[ParameterPrior]:
@@ -82,19 +95,26 @@ def gaussian_problem(design: Design, priors: Priors) -> GaussianProblem:
         (1.0 if cor is None else cor.inside.parameters["eta"],) * len(block.parts)
         for block, cor in zip(design.blocks, priors.cor, strict=True)
     )
-    normal = [prior.inside.parameters for prior in coefficient_priors(priors)]
+    normal = [normal_prior(prior.inside) for prior in coefficient_priors(priors)]
     return GaussianProblem(
         y=y,
         X=common_columns(design)[kept],
         blocks=blocks or (no_group(len(y)),),
-        beta_mean=np.array([p["mu"] for p in normal]),
-        beta_sd=np.array([p["sigma"] for p in normal]),
+        beta_mean=np.array([mean for mean, _ in normal]),
+        beta_sd=np.array([sd for _, sd in normal]),
         sd_priors=sd_priors or ((PositivePrior(kind="lognormal", a=0.0, b=1.0),),),
         lkj_eta=etas or ((1.0,),),
         sigma_prior=positive_prior(priors.auxiliary[0].inside) if design.se is None else None,
         weights=None if design.weights is None else design.weights[kept],
         se=None if design.se is None else design.se[kept],
     )
+
+
+def normal_prior(prior: Prior) -> tuple[float, float]:
+    """Mean and sd; of any other prior a stand-in, which the non-centred engine does not read."""
+    if prior.name != "Normal":
+        return 0.0, 1.0
+    return prior.parameters["mu"], prior.parameters["sigma"]
 
 
 def no_group(n: int) -> BlockData:

@@ -2,6 +2,8 @@
 
 - ``collapsed``: coefficients integrated out exactly, NUTS on sds, correlations and sigma; compiled
   once for all models.
+- ``noncentred``: any prior on the coefficients, which are sampled, too; group effects are drawn
+  from their exact conditional, or sampled non-centred where that is too large; compiled once.
 - ``pymc``: the PyMC model, non-centred, compiled anew for each model.
 """
 
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hiermodels.collapsed import obstacle
+from hiermodels.collapsed import not_collapsed, not_compiled
 from hiermodels.design import Design
 from hiermodels.errors import NotAvailableError, lookup
 from hiermodels.priors import Priors
@@ -31,6 +33,11 @@ ENGINES: dict[str, Engine] = {
         words="coefficients integrated out exactly, NUTS on the rest, compiled once",
         tune=200,
         target_accept=0.8,
+    ),
+    "noncentred": Engine(
+        words="NUTS on coefficients, sds, correlations and sigma, compiled once",
+        tune=1000,
+        target_accept=0.9,
     ),
     "pymc": Engine(
         words="PyMC, non-centred, sampled by NUTS (nutpie)", tune=1000, target_accept=0.95
@@ -62,13 +69,19 @@ def choose_engine(design: Design, priors: Priors, requested: str) -> Choice:
         For an engine that cannot sample this model, with the reason.
     """
     lookup(requested, {AUTO: None, **ENGINES}, what="engine")
-    why_not = obstacle(design, priors)
-    if requested == "collapsed" and why_not:
+    refusals = {
+        "collapsed": not_collapsed(design, priors),
+        "noncentred": not_compiled(priors),
+        "pymc": "",
+    }
+    first = next(name for name in ENGINES if not refusals[name])
+    if requested == AUTO:
+        why = refusals["collapsed"]
+        reason = f"not collapsed, because {why}" if why else "normal priors on the coefficients"
+        return Choice(name=first, reason=reason)
+    if refusals[requested]:
         raise NotAvailableError(
-            f"engine='collapsed' cannot sample this model: {why_not}. engine='pymc' can."
+            f"engine={requested!r} cannot sample this model: {refusals[requested]}. "
+            f"engine={first!r} can."
         )
-    if requested != AUTO:
-        return Choice(name=requested, reason="as asked for")
-    if why_not:
-        return Choice(name="pymc", reason=f"not collapsed, because {why_not}")
-    return Choice(name="collapsed", reason="Gaussian, with normal priors on the coefficients")
+    return Choice(name=requested, reason="as asked for")

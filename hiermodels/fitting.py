@@ -23,6 +23,7 @@ from hiermodels.sampling import (
     SamplerSettings,
     compile_pymc,
     sample_collapsed,
+    sample_noncentred,
     sample_pymc,
 )
 
@@ -151,7 +152,7 @@ class Model:
     ) -> Fit:
         """Sample the posterior with NUTS.
 
-        ``engine`` is ``"auto"``, ``"collapsed"`` or ``"pymc"`` (`engines`); ``tune=None`` and
+        ``engine`` is ``"auto"`` or a key of `engines.ENGINES`; ``tune=None`` and
         ``target_accept=None`` are the engine's own. ``keep`` is ``"draws"`` for every draw of every
         group effect, ``"moments"`` for their exact means and sds and the draws of some, ``"auto"``
         for draws up to 200 MB; every report works from either. An interrupt keeps the draws made
@@ -175,6 +176,8 @@ class Model:
         lookup(keep, dict.fromkeys(KEEPS), what="keep")
         if choice.name == "collapsed":
             return sample_collapsed(self.design, self.priors, settings, keep=keep)
+        if choice.name == "noncentred":
+            return sample_noncentred(self.design, self.priors, settings)
         if not self._is_compiled:
             tell(COMPILING, progressbar=settings.progressbar)
         return sample_pymc(self._compiled, self.design, settings)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +23,17 @@ from hiermodels.posterior import label_draws, label_moments, reported_names
 from hiermodels.progress import shows_bar, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import xarray as xr
 
     from hiermodels.priors import Priors
 
-__all__ = ["SamplerSettings", "compile_pymc", "sample_collapsed", "sample_pymc"]
+__all__ = [
+    "SamplerSettings",
+    "compile_pymc",
+    "sample_collapsed",
+    "sample_noncentred",
+    "sample_pymc",
+]
 
 #: Draws made by the PyMC engine for each that is kept.
 THIN = 4
@@ -83,7 +89,7 @@ def sample_collapsed(
     if first_use():
         tell(FIRST_USE, progressbar=settings.progressbar)
     products = cross_products(gaussian_problem(design, priors))
-    try:
+    with as_sampling_errors():
         trace = sample_theta(
             products,
             draws=settings.draws,
@@ -94,10 +100,6 @@ def sample_collapsed(
             target_accept=settings.target_accept,
             progress=shows_bar(settings.progressbar),
         )
-    except InterruptedError as error:
-        raise SamplingError(f"interrupted: {error}, so there is nothing to keep") from None
-    except RuntimeError as error:
-        raise SamplingError(f"the sampler stopped: {error}") from error
     chains, draws = trace.theta.shape[:2]
     kept = None if keeps_draws(design, chains * draws, keep) else kept_draws(design, chains, draws)
     found = name_draws(products, trace, seed=settings.random_seed, cores=settings.cores, kept=kept)
@@ -108,16 +110,68 @@ def sample_collapsed(
         extra["effects"] = label_draws(design, effects).assign_coords(draw=kept)
         extra["moments"] = label_moments(design, level_moments(design, products, trace.theta))
     posterior = label_draws(design, values)
-    stats = {k: v for k, v in found.items() if k in STATISTICS and v.shape == (chains, draws)}
-    attributes = {
+    attributes = how_sampled(found, posterior, seconds=time.perf_counter() - start)
+    stats = sampler_stats(found, posterior)
+    return assemble(design, posterior, stats, settings, attributes=attributes, extra=extra)
+
+
+def sample_noncentred(design: Design, priors: Priors, settings: SamplerSettings) -> xr.DataTree:
+    """Sample with the compiled engine that keeps the coefficients, whatever their priors."""
+    from hiermodels.collapsed import coefficient_priors, gaussian_problem, user_scale
+    from hiermodels.density.coefficientpriors import CoefficientPrior
+    from hiermodels.density.noncentred_sampling import sample_noncentred as sample
+
+    start = time.perf_counter()
+    with as_sampling_errors():
+        found = sample(
+            gaussian_problem(design, priors),
+            tuple(
+                CoefficientPrior(name=p.inside.name, parameters=p.inside.parameters)
+                for p in coefficient_priors(priors)
+            ),
+            draws=settings.draws,
+            tune=settings.tune,
+            chains=settings.chains,
+            cores=settings.cores,
+            seed=settings.random_seed,
+            target_accept=settings.target_accept,
+            progress=shows_bar(settings.progressbar),
+        )
+    posterior = label_draws(design, user_scale(design, found))
+    attributes = how_sampled(found, posterior, seconds=time.perf_counter() - start)
+    return assemble(
+        design, posterior, sampler_stats(found, posterior), settings, attributes=attributes
+    )
+
+
+@contextmanager
+def as_sampling_errors() -> Iterator[None]:
+    """The failures of nutpie, and an interrupt before the first draw, told as ours."""
+    try:
+        yield
+    except InterruptedError as error:
+        raise SamplingError(f"interrupted: {error}, so there is nothing to keep") from None
+    except RuntimeError as error:
+        raise SamplingError(f"the sampler stopped: {error}") from error
+
+
+def sampler_stats(found: Mapping[str, Any], posterior: xr.Dataset) -> dict[str, np.ndarray]:
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"])
+    return {k: v for k, v in found.items() if k in STATISTICS and v.shape == shape}
+
+
+def how_sampled(
+    found: Mapping[str, Any], posterior: xr.Dataset, *, seconds: float
+) -> dict[str, Any]:
+    """What the compiled engines did, as attributes of the posterior."""
+    return {
         "method": found["method"],
         "mended": mended(found["method"], found["thinning"]),
-        "draws_made": draws * found["thinning"],
+        "draws_made": posterior.sizes["draw"] * found["thinning"],
         "divergences": int(found["diverging"].sum()),
         "interrupted": int(found["interrupted"]),
-        "sampling_seconds": time.perf_counter() - start,
+        "sampling_seconds": seconds,
     }
-    return assemble(design, posterior, stats, settings, attributes=attributes, extra=extra)
 
 
 def effect_count(design: Design) -> int:

@@ -231,7 +231,7 @@ columns: y, x, z, w, f, pop, patch, year, count, error. Did you mean 'pop'?""",
     ),
     "engine": (
         ["table.csv", FORMULA, "--engine", "stan"],
-        "UnknownNameError: no engine 'stan'. Valid: auto, collapsed, pymc.",
+        "UnknownNameError: no engine 'stan'. Valid: auto, collapsed, noncentred, pymc.",
     ),
     "draws": (
         ["table.csv", FORMULA, "--draws", "0"],

@@ -102,7 +102,7 @@ def _assemble(theta, words, quadratic, half_log):
 def _add_gradient(theta, lambdas, words, T, P, H, u, covariance_score, quadratic, gradient):
     Lambda = lambda_of(lambdas, factor_table(words), 0)
     sd_places, partial_places = places_of(words, 0)
-    slope = _product(covariance_score, Lambda)
+    slope = product(covariance_score, Lambda)
     trace = add_chain_rule(theta, sd_places, partial_places, Lambda, slope, gradient)
     trace += add_rest_gradient(theta, lambdas, words, T, H, u, gradient)
     place = integers(words, SIZES)[LOG_SIGMA]
@@ -113,7 +113,7 @@ def _add_gradient(theta, lambdas, words, T, P, H, u, covariance_score, quadratic
 
 
 @kernel
-def _product(A, B):
+def product(A, B):
     C = np.zeros((A.shape[0], B.shape[1]))
     for i in range(A.shape[0]):
         for j in range(B.shape[1]):

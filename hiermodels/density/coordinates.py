@@ -80,7 +80,7 @@ class Coordinates:
 
 
 @kernel
-def _bend(form, t, knee):
+def bend(form, t, knee):
     """theta, dtheta/dt, and the derivative of its logarithm."""
     if form == SOFT:
         gap = knee - t
@@ -107,7 +107,7 @@ def to_theta(x, words, theta, slope, log_slope):
         t = centre[k]
         for i in range(d):
             t += scale[k, i] * x[i]
-        theta[k], slope[k], log_slope[k] = _bend(bends[k], t, knees[k])
+        theta[k], slope[k], log_slope[k] = bend(bends[k], t, knees[k])
         log_jacobian += np.log(slope[k])
     return log_jacobian
 
@@ -146,10 +146,10 @@ def _buffer(pointer):
 
 
 _DOUBLES = types.CPointer(types.float64)
-_DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.voidptr)
+DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.voidptr)
 
 
-@callback(_DENSITY)
+@callback(DENSITY)
 def dense_callback(n, x, gradient, value, data):
     """Nutpie's log-density where the rest is small: writes value and gradient, returns 0 or
     rejects."""
@@ -160,7 +160,7 @@ def dense_callback(n, x, gradient, value, data):
     return _leave(result, words, slope, log_slope, inner, numba.carray(gradient, (d,)), value)
 
 
-@callback(_DENSITY)
+@callback(DENSITY)
 def sparse_callback(n, x, gradient, value, data):
     """Do as `dense_callback` where the rest is large."""
     d, words = int(n), _buffer(data)

@@ -57,7 +57,7 @@ def run_nuts(
     except BaseException:
         sampler.cancel()
         raise
-    return _read_trace(*raw.get_arrow_trace(), interrupted=interrupted)
+    return read_trace(*raw.get_arrow_trace(), interrupted=interrupted)
 
 
 def _compiled_model(words: NDArray[np.float64], d: int) -> Any:
@@ -84,7 +84,7 @@ def _compiled_model(words: NDArray[np.float64], d: int) -> Any:
     )
 
 
-def _read_trace(draw_batches: list, stat_batches: list, *, interrupted: bool) -> Trace:
+def read_trace(draw_batches: list, stat_batches: list, *, interrupted: bool) -> Trace:
     tuned = [int(np.sum(_column(batch, "tuning"))) for batch in stat_batches]
     made = [batch.num_rows - n for batch, n in zip(stat_batches, tuned, strict=True)]
     started = [chain for chain, n in enumerate(made) if n > 0]  # an interrupt leaves some at none

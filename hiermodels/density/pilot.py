@@ -31,8 +31,8 @@ def choose_coordinates(products: CrossProducts) -> Coordinates:
     plain = Coordinates(
         centre=np.zeros(d), scale=np.eye(d), bends=np.full(d, PLAIN), knees=np.zeros(d)
     )
-    mode = _find_mode(_first_guess(products), products.words)
-    bends, knees = _choose_bends(products, mode, _curvature(mode, products.words))
+    mode = _find_mode(first_guess(products), products.words)
+    bends, knees = choose_bends(products, mode, _curvature(mode, products.words))
     bent = Coordinates(centre=plain.centre, scale=plain.scale, bends=bends, knees=knees)
     words = bent.write(products.words)
     mode = _find_mode(mode, words)
@@ -41,7 +41,7 @@ def choose_coordinates(products: CrossProducts) -> Coordinates:
     )
 
 
-def _first_guess(products: CrossProducts) -> NDArray[np.float64]:
+def first_guess(products: CrossProducts) -> NDArray[np.float64]:
     """Every sd at half the residual sd of the common effects alone, no correlation."""
     guess = np.zeros(products.theta.size)
     for places in products.theta.places:
@@ -73,7 +73,7 @@ def _curvature(x: NDArray[np.float64], words: NDArray[np.float64]) -> NDArray[np
     return 0.5 * (rows + rows.T)
 
 
-def _choose_bends(
+def choose_bends(
     products: CrossProducts, mode: NDArray, curvature: NDArray
 ) -> tuple[NDArray, NDArray]:
     bends, knees = np.full(len(mode), PLAIN), np.zeros(len(mode))

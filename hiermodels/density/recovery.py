@@ -125,11 +125,11 @@ def recover(
         stream.standard_normal(out=head[rows])
         draw(theta[rows], products.words, rest[rows], head[rows])
 
-    chunks = list(_chunks(len(theta)))
-    _in_threads(task, list(zip(chunks, rng.spawn(len(chunks)), strict=True)), cores)
+    rows_of = list(chunks(len(theta)))
+    in_threads(task, list(zip(rows_of, rng.spawn(len(rows_of)), strict=True)), cores)
     return Coefficients(
         beta=rest[:, others:] + products.beta0,
-        effects=_by_block(products, head, rest[:, :others]),
+        effects=by_block(products, head, rest[:, :others]),
     )
 
 
@@ -160,18 +160,18 @@ def _accumulate(
     return moments
 
 
-def _chunks(n: int) -> Iterator[slice]:
+def chunks(n: int) -> Iterator[slice]:
     for start in range(0, n, CHUNK):
         yield slice(start, min(start + CHUNK, n))
 
 
-def _in_threads(task: Callable, arguments: list[tuple], cores: int) -> None:
+def in_threads(task: Callable, arguments: list[tuple], cores: int) -> None:
     with threadpool_limits(1), ThreadPoolExecutor(max_workers=cores) as pool:
         for future in [pool.submit(task, *each) for each in arguments]:
             future.result()
 
 
-def _by_block(products: CrossProducts, head: NDArray, others: NDArray) -> tuple[NDArray, ...]:
+def by_block(products: CrossProducts, head: NDArray, others: NDArray) -> tuple[NDArray, ...]:
     """Put the eliminated factor's effects and the other columns in the order of the problem's
     blocks."""
     found = {products.order[0]: head}
@@ -187,13 +187,13 @@ def _by_block(products: CrossProducts, head: NDArray, others: NDArray) -> tuple[
 
 def _split(products: CrossProducts, values: NDArray) -> tuple[NDArray, ...]:
     levels, width = products.shapes[products.order[0]]
-    return _by_block(
+    return by_block(
         products, values[: levels * width].reshape(levels, width), values[levels * width :]
     )
 
 
 @kernel
-def _draw_rest(C, u, lambdas, table, noise):
+def draw_rest(C, u, lambdas, table, noise):
     """Overwrite standard normals by v = Lambda (u + C^-T noise)."""
     solve_lower_transposed(C, noise)
     for i in range(len(u)):
@@ -212,15 +212,15 @@ def _draw_dense(theta, words, rest, effects):
         Lambda = lambda_of(lambdas, table, 0)
         T, _, _, _ = eliminate_lanes(Lambda, scale, words, n_rest, False)
         _, root, u, _, _ = rest_system(lambdas, words, T, n_rest)
-        _draw_rest(root, u, lambdas, table, rest[s])
+        draw_rest(root, u, lambdas, table, rest[s])
         for start in range(0, effects.shape[1], LANES):
             n = min(LANES, effects.shape[1] - start)
             load_lanes(Lambda, scale, own, panels, start, n, C, G)
-            _draw_lanes(Lambda, C, G, rest[s], effects[s, start : start + n])
+            draw_lanes(Lambda, C, G, rest[s], effects[s, start : start + n])
 
 
 @kernel
-def _draw_lanes(Lambda, C, G, v, effects):
+def draw_lanes(Lambda, C, G, v, effects):
     n, q = effects.shape
     last = len(v)
     z = np.empty((q, n))
@@ -256,14 +256,14 @@ def _draw_sparse(theta, words, rest, effects):
             Lambda = lambda_of(lambdas, table, 0)
             T, _ = eliminate_panels(Lambda, scale, words, rest.shape[1])
             _, root, u, _, _ = rest_system(lambdas, words, T, rest.shape[1])
-        _draw_rest(root, u, lambdas, table, rest[s])
+        draw_rest(root, u, lambdas, table, rest[s])
         for j in range(effects.shape[1]):
             factor_level(Lambda, scale, own[j], C)
             solve_level(C, Lambda, scale, level_panel(words, q, j), G)
             z = effects[s, j]
-            _add_prediction(G, level_columns(words, j), rest[s], z)
+            add_prediction(G, level_columns(words, j), rest[s], z)
             solve_lower_transposed(C, z)
-            _scale_in_place(Lambda, z)
+            scale_in_place(Lambda, z)
 
 
 @kernel
@@ -275,7 +275,7 @@ def _same(a, b):
 
 
 @kernel
-def _add_prediction(G, columns, v, z):
+def add_prediction(G, columns, v, z):
     """Add G (-v, 1); the last column is that of y."""
     last = len(columns) - 1
     for k in range(len(z)):
@@ -285,7 +285,7 @@ def _add_prediction(G, columns, v, z):
 
 
 @kernel
-def _scale_in_place(Lambda, z):
+def scale_in_place(Lambda, z):
     for k in range(len(z) - 1, -1, -1):
         z[k] *= Lambda[k, k]
         for i in range(k):

@@ -99,7 +99,7 @@ def rest_system(lambdas, words, T, n):
     for i in range(n):
         for j in range(n):
             S[i, j] = T[i, j]
-    _congruence(lambdas, table, S)
+    congruence(lambdas, table, S)
     s = T[-1, :n].copy()
     scale_draw(lambdas, table, s, True)
     mean, precision = floats(words, MEAN), floats(words, PRECISION)
@@ -128,7 +128,7 @@ def rest_inverse(words, S):
 
 
 @kernel
-def _congruence(lambdas, table, S):
+def congruence(lambdas, table, S):
     """Overwrite S by Lambda' S Lambda."""
     _times_lambda(lambdas, table, S, False)
     for f in range(1, len(table)):

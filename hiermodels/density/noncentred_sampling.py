@@ -1,0 +1,342 @@
+"""The whole posterior where the common coefficients have any prior.
+
+Two densities of the one model (`METHODS`):
+
+    conditional   (theta, beta) are sampled, effects integrated out and recovered: mixes as well
+                  as the collapsed engine; for a dense Schur complement that is small
+    noncentred    (theta, beta, z) are sampled: O(nonzeros) a gradient; the PyMC model itself
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba.core.ccallback import CFunc
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
+
+from .coefficientpriors import LINE, CoefficientPrior, compile_prior, to_line
+from .conditional import conditional_callback, conditional_expansion, recover_effects
+from .covariance import sds_and_correlations
+from .crossproducts import CrossProducts, cross_products
+from .joint import Extra, Joint, join, with_coordinates
+from .layout import Section, floats
+from .noncentred import noncentred_callback, noncentred_expansion
+from .nuts import read_trace
+from .pilot import FLATTEST, STEEPEST, STEP, choose_bends, first_guess
+from .problem import GaussianProblem
+from .recovery import by_block
+from .sampling import (
+    ENOUGH,
+    FEWEST_TO_JUDGE,
+    LARGEST_FOR_NUTS,
+    MOST_THINNING,
+    available_cores,
+)
+from .trace import Trace, least_effective
+
+__all__ = ["METHODS", "conditional_log_density", "noncentred_log_density", "sample_noncentred"]
+
+ENOUGH_WITH_EFFECTS = 0.1
+"""Effective draws wanted per draw where effects are sampled: there more draws cost minutes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """A density of the model: its callbacks, and whether NUTS moves in the effects, too."""
+
+    density: Callable[[Joint], CFunc]
+    expansion: Callable[[], CFunc]
+    with_effects: bool
+
+    def dimension(self, joint: Joint) -> int:
+        """How many coordinates NUTS moves in."""
+        return joint.n_leading + self.with_effects * joint.n_effects
+
+
+METHODS = {
+    "conditional": Method(
+        density=conditional_callback, expansion=conditional_expansion, with_effects=False
+    ),
+    "noncentred": Method(
+        density=noncentred_callback, expansion=noncentred_expansion, with_effects=True
+    ),
+}
+
+
+def noncentred_log_density(
+    problem: GaussianProblem,
+    common_priors: tuple[CoefficientPrior, ...],
+    values: NDArray[np.float64],
+) -> tuple[float, NDArray[np.float64]]:
+    """Value and gradient at ``values`` = (theta, coefficients on the line, z).
+
+    theta is as in `covariance.describe_theta`, Jacobians included; z (J, q) of the factor with most
+    columns comes first, then the others in the order of ``cross_products(problem).order``.
+    """
+    joint = join(cross_products(problem), common_priors)
+    # No shear: the values are those of the coefficients themselves.
+    plain = with_coordinates(joint, {Extra.SHEAR: np.zeros_like(joint.sections[Extra.SHEAR])})
+    return _evaluate_at("noncentred", plain, values)
+
+
+def conditional_log_density(
+    problem: GaussianProblem,
+    common_priors: tuple[CoefficientPrior, ...],
+    values: NDArray[np.float64],
+) -> tuple[float, NDArray[np.float64]]:
+    """Value and gradient at ``values`` = (theta, coefficients on the line), without effects."""
+    return _evaluate_at("conditional", join(cross_products(problem), common_priors), values)
+
+
+def _evaluate_at(method: str, joint: Joint, values: NDArray) -> tuple[float, NDArray[np.float64]]:
+    if len(values) != METHODS[method].dimension(joint):
+        raise ValueError(f"give {METHODS[method].dimension(joint)} values, not {len(values)}")
+    return _evaluate(values, METHODS[method].density(joint), joint.words)
+
+
+def _evaluate(x: NDArray, density: CFunc, words: NDArray) -> tuple[float, NDArray[np.float64]]:
+    x = np.ascontiguousarray(x, float)
+    gradient, value = np.empty(len(x)), ctypes.c_double()
+    doubles = ctypes.POINTER(ctypes.c_double)
+    density.ctypes(
+        len(x),
+        x.ctypes.data_as(doubles),
+        gradient.ctypes.data_as(doubles),
+        ctypes.byref(value),
+        words.ctypes.data,
+    )
+    return value.value, gradient
+
+
+def sample_noncentred(
+    problem: GaussianProblem | CrossProducts,
+    common_priors: tuple[CoefficientPrior, ...],
+    *,
+    draws: int = 1000,
+    tune: int | None = None,
+    chains: int = 4,
+    cores: int | None = None,
+    seed: int = 0,
+    target_accept: float | None = None,
+    progress: bool = False,
+    progress_callback: Callable | None = None,
+    method: str | None = None,
+) -> dict[str, Any]:
+    """Arrays (chains, draws, ...) as those of `sampling.sample`, for any priors of the common
+    coefficients.
+
+    ``method`` is a key of `METHODS`; None takes the better one for the size of the problem, and
+    ``tune`` and ``target_accept`` None what suits it.
+    """
+    products = problem if isinstance(problem, CrossProducts) else cross_products(problem)
+    method = method or ("conditional" if products.rest_size <= LARGEST_FOR_NUTS else "noncentred")
+    if method not in METHODS:
+        raise ValueError(f"no method {method!r}; there are {sorted(METHODS)}")
+    chosen = METHODS[method]
+    cores = cores or available_cores()
+    settings = {
+        "tune": tune if tune is not None else (1000 if chosen.with_effects else 200),
+        "target_accept": target_accept or (0.9 if chosen.with_effects else 0.8),
+        "chains": chains,
+        "cores": min(chains, cores),
+        "seed": seed,
+        "progress": progress,
+        "progress_callback": progress_callback,
+    }
+    with threadpool_limits(1):
+        joint = _choose_coordinates(join(products, common_priors), common_priors, method)
+        trace = _sample_enough(joint, method, draws=draws, **settings)
+    return _name_draws(joint, chosen, trace, np.random.default_rng([seed, 1]), cores)
+
+
+def _choose_coordinates(
+    joint: Joint, common_priors: tuple[CoefficientPrior, ...], method: str
+) -> Joint:
+    """Centred, and for the conditional density whitened at its mode and bent where a boundary is
+    near."""
+    joint = _first_coordinates(joint, common_priors)
+    if METHODS[method].with_effects:
+        return joint
+    d, m = joint.n_theta, joint.n_leading
+    density = METHODS[method].density(joint)
+    start = joint.sections[Extra.CENTRE].copy()
+    mode = _find_mode(np.zeros(m), density, joint.words)
+    curvature = _curvature(mode, density, joint.words)
+    start[:m] += joint.sections[Extra.SCALE] @ mode
+    bends, knees = choose_bends(joint.products, start[:d], curvature[:d, :d])
+    joint = with_coordinates(joint, {Extra.CENTRE: start, Extra.BENDS: bends, Extra.KNEES: knees})
+    mode = _find_mode(np.zeros(m), density, joint.words)
+    curvature = _curvature(mode, density, joint.words)
+    scale = joint.sections[Extra.SCALE]
+    start[:m] += scale @ mode
+    return with_coordinates(
+        joint, {Extra.CENTRE: start, Extra.SCALE: scale @ _whitening(curvature, d)}
+    )
+
+
+def _first_coordinates(joint: Joint, common_priors: tuple[CoefficientPrior, ...]) -> Joint:
+    """Centred at a guess, each coefficient in units of its standard error were there no groups."""
+    products, d, m = joint.products, joint.n_theta, joint.n_leading
+    n = products.rest_size
+    rest = floats.py_func(products.words, Section.REST).reshape(n + 1, n + 1)
+    information = np.diag(rest)[n - products.n_common : n]
+    centre = np.zeros(m + joint.n_effects)
+    centre[:d] = first_guess(products)
+    centre[d:m] = [
+        to_line(at, compile_prior(prior))
+        for at, prior in zip(products.beta0, common_priors, strict=True)
+    ]
+    on_line = _on_line(common_priors)
+    errors = products.residual_scale / np.sqrt(np.where(information > 0, information, 1.0))
+    scale = np.diag(np.concatenate([np.ones(d), np.where(on_line, errors, 1.0)]))
+    return with_coordinates(joint, {Extra.CENTRE: centre, Extra.SCALE: scale})
+
+
+def _on_line(common_priors: tuple[CoefficientPrior, ...]) -> NDArray[np.bool_]:
+    """Which coefficients have no bound."""
+    return np.array([compile_prior(prior).line == LINE for prior in common_priors], bool)
+
+
+def _find_mode(start: NDArray, density: CFunc, words: NDArray) -> NDArray[np.float64]:
+    def negative(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        value, gradient = _evaluate(x, density, words)
+        if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
+            return np.inf, np.zeros_like(x)
+        return -value, -gradient
+
+    return minimize(
+        negative, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-3}
+    ).x
+
+
+def _curvature(x: NDArray, density: CFunc, words: NDArray) -> NDArray[np.float64]:
+    """Minus the Hessian of the log-density."""
+    steps = STEP * np.eye(len(x))
+    rows = [
+        (_evaluate(x - e, density, words)[1] - _evaluate(x + e, density, words)[1]) / (2 * STEP)
+        for e in steps
+    ]
+    return 0.5 * (np.array(rows) + np.transpose(rows))
+
+
+def _whitening(curvature: NDArray[np.float64], d: int) -> NDArray[np.float64]:
+    """Inverse square root of the curvature, coefficients in units of their own width first."""
+    if not np.all(np.isfinite(curvature)):
+        return np.eye(len(curvature))
+    width = np.ones(len(curvature))
+    width[d:] = 1.0 / np.sqrt(np.maximum(np.diag(curvature)[d:], 1e-8))
+    values, vectors = np.linalg.eigh(curvature * np.outer(width, width))
+    return width[:, None] * vectors / np.sqrt(np.clip(values, FLATTEST, STEEPEST))
+
+
+def _sample_enough(joint: Joint, method: str, *, draws: int, **settings: Any) -> Trace:
+    """NUTS; where the effective sample is small, more draws, thinned."""
+    trace = _run_nuts(joint, method, draws=draws, **settings)
+    if trace.interrupted or draws < FEWEST_TO_JUDGE:
+        return trace
+    enough = ENOUGH_WITH_EFFECTS if METHODS[method].with_effects else ENOUGH
+    wanted = enough * settings["chains"] * draws
+    thinning = min(
+        MOST_THINNING, math.ceil(wanted / least_effective(trace.theta[..., : joint.n_leading]))
+    )
+    if thinning <= 1:
+        return trace
+    return _run_nuts(joint, method, draws=draws * thinning, **settings).thin(thinning)
+
+
+def _run_nuts(
+    joint: Joint,
+    method: str,
+    *,
+    draws: int,
+    progress: bool,
+    progress_callback: Callable | None,
+    **settings: Any,
+) -> Trace:
+    """Draws of what the method's expansion writes; Ctrl-C returns those made so far."""
+    import nutpie
+
+    sampler = nutpie.sample(
+        _compiled_model(joint, METHODS[method]),
+        draws=draws,
+        progress_bar=progress,
+        progress_callback=progress_callback,
+        blocking=False,
+        return_raw_trace=True,
+        **settings,
+    )
+    interrupted = False
+    try:
+        raw = sampler.wait()
+    except KeyboardInterrupt:
+        raw, interrupted = sampler.abort(), True
+    except BaseException:
+        sampler.cancel()
+        raise
+    return read_trace(*raw.get_arrow_trace(), interrupted=interrupted)
+
+
+def _compiled_model(joint: Joint, method: Method) -> Any:
+    from nutpie.compile_pymc import CompiledPyMCModel
+
+    d = method.dimension(joint)
+
+    def first_point(seed: int) -> NDArray[np.float64]:
+        return np.random.default_rng(seed).standard_normal(d)
+
+    return CompiledPyMCModel(
+        _n_dim=d,
+        dims={},
+        _coords={},
+        _shapes={"theta": (d,)},
+        compiled_logp_func=method.density(joint),
+        compiled_expand_func=method.expansion(),
+        initial_point_func=first_point,
+        shared_data={},
+        shared_var_keys={},
+        user_data=joint.words,
+        n_expanded=d,
+        shape_info=(["theta"], [slice(0, d)], [(d,)]),
+        logp_func=None,
+        expand_func=None,
+    )
+
+
+def _effects(
+    joint: Joint, method: Method, flat: NDArray, rng: np.random.Generator, cores: int
+) -> tuple[NDArray[np.float64], ...]:
+    """Effects (S, J, q) by block: those drawn with the coefficients, and the others recovered."""
+    products, m = joint.products, joint.n_leading
+    if not method.with_effects:
+        return recover_effects(joint, flat, rng=rng, cores=cores)
+    levels, width = products.shapes[products.order[0]]
+    head, others = np.split(flat[:, m:], [levels * width], axis=1)
+    return by_block(products, head.reshape(-1, levels, width), others)
+
+
+def _name_draws(
+    joint: Joint, method: Method, trace: Trace, rng: np.random.Generator, cores: int
+) -> dict[str, Any]:
+    products, d, m = joint.products, joint.n_theta, joint.n_leading
+    shape, flat = trace.theta.shape[:2], trace.theta.reshape(-1, trace.theta.shape[2])
+    effects = _effects(joint, method, flat, rng, cores)
+    result: dict[str, Any] = {"beta": trace.theta[..., d:m]}
+    for name, places, drawn in zip(products.names, products.theta.places, effects, strict=True):
+        result[f"sd_{name}"], result[f"cor_{name}"] = sds_and_correlations(
+            trace.theta[..., :d], places
+        )
+        result[f"b_{name}"] = drawn.reshape(*shape, *drawn.shape[1:])
+    if products.theta.log_sigma >= 0:
+        result["sigma"] = np.exp(trace.theta[..., products.theta.log_sigma])
+    return (
+        result
+        | trace.statistics
+        | {"interrupted": trace.interrupted, "thinning": trace.thinning, "method": trace.method}
+    )
