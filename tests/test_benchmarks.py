@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from rich.console import Console
+from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # the benchmarks are no part of the package
@@ -20,6 +23,7 @@ from benchmarks import engines, reference, tables  # noqa: E402
 from benchmarks.cases import CASES, Perturbed, find_cases  # noqa: E402
 from benchmarks.measurement import Measurement, Run, gradients_per_draw  # noqa: E402
 from benchmarks.memory import watch_memory  # noqa: E402
+from benchmarks.processes import what_went_wrong  # noqa: E402
 from benchmarks.programs import PROGRAMS  # noqa: E402
 from benchmarks.validity import (  # noqa: E402
     LongRun,
@@ -192,18 +196,10 @@ def result(*runs: Run, program: str = "hiermodels") -> dict[str, tables.CaseResu
     }
 
 
-def text(table: object) -> str:
-    from rich.console import Console
-
-    console = Console(width=200, record=True, file=open_null())
+def text(table: Table) -> str:
+    console = Console(width=200, record=True, file=io.StringIO())
     console.print(table)
     return console.export_text()
-
-
-def open_null():
-    import io
-
-    return io.StringIO()
 
 
 GOOD = Run(seconds=0.125, rhat=1.001, ess=(3000.0, 2000.0), ess_effects=(2500.0, 1900.0))
@@ -248,6 +244,13 @@ def test_arguments():
 def test_unknown_program_is_told():
     with pytest.raises(SystemExit, match="lme4"):
         engines.main(["--with", "lme5"])
+
+
+def test_what_went_wrong_is_one_line():
+    assert what_went_wrong("Error in f() : no g\nCalls: f\nExecution halted\n").endswith("no g")
+    assert what_went_wrong("Traceback\n  File x\nValueError: no\n") == "ValueError: no"
+    assert what_went_wrong("killed\n") == "killed"
+    assert what_went_wrong("") == ""
 
 
 @pytest.mark.slow
