@@ -1,5 +1,9 @@
 """Recovered coefficients against the dense conditional normal."""
 
+import _thread
+import threading
+import time
+
 import numpy as np
 import pytest
 from dense import lower_factor
@@ -149,3 +153,15 @@ def test_thinned_effects_are_draws_of_the_same_conditional(name):
     joint = np.corrcoef(beta[kept, 0], effects[:, 0])[0, 1]
     expected = covariance[-p, 0] / (sd[-p] * sd[0])
     assert joint == pytest.approx(expected, abs=5 / np.sqrt(2000))
+
+
+def test_an_interrupt_of_the_recovery_is_raised_soon():
+    """All 200,000 draws of 200 effects would take several seconds."""
+    products = cross_products(make_problem(5, factors=((200, ((0,),)),), n_rows=300))
+    theta = np.zeros((200_000, products.theta.size))
+    recover(products, theta[:10], rng=np.random.default_rng(1))
+    threading.Timer(0.5, _thread.interrupt_main).start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        recover(products, theta, rng=np.random.default_rng(1), cores=2)
+    assert time.perf_counter() - start < 2.0

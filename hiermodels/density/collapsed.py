@@ -36,12 +36,12 @@ from .rest import (
 
 __all__ = ["dense_likelihood", "residual_precision", "sparse_likelihood"]
 
-SIZES, SCALARS = int(Section.SIZES), int(Section.SCALARS)
-MEAN, PRECISION = int(Section.COMMON_MEAN), int(Section.COMMON_PRECISION)
+SIZES, SCALARS = np.int64(Section.SIZES), np.int64(Section.SCALARS)
+MEAN, PRECISION = np.int64(Section.COMMON_MEAN), np.int64(Section.COMMON_PRECISION)
 LOG_SIGMA, VALUE_ONLY = int(Size.LOG_SIGMA), int(Size.VALUE_ONLY)
 N, CONSTANT = int(Scalar.N), int(Scalar.CONSTANT)
 
-eliminate_lanes, score_lanes = lanes.eliminate, lanes.score
+eliminate_lanes, score_lanes, WITH_SCORE = lanes.eliminate, lanes.score, lanes.WITH_SCORE
 eliminate_panels, score_panels = panels.eliminate, panels.score
 
 
@@ -58,7 +58,7 @@ def dense_likelihood(theta, words, gradient):
     lambdas, scale = all_lambdas(theta, words), residual_precision(theta, words)
     Lambda = lambda_of(lambdas, factor_table(words), 0)
     n = rest_size(words)
-    T, half_log, products, own = eliminate_lanes(Lambda, scale, words, n, True)
+    T, half_log, products, own = eliminate_lanes(Lambda, scale, words, n, WITH_SCORE)
     ok, P, u, rest_half_log, explained = rest_system(lambdas, words, T, n)
     if not ok:
         return -np.inf

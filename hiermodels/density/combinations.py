@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from .collapsed import residual_precision
 from .compilation import kernel
 from .crossproducts import CrossProducts
-from .lanes import LANES, lane_scratch, level_products, load_lanes
+from .lanes import LANES, VALUE_ALONE, lane_scratch, level_products, load_lanes
 from .lanes import eliminate as eliminate_lanes
 from .layout import COLUMN_START, LEVELS, WIDTH
 from .panels import eliminate as eliminate_panels
@@ -77,7 +77,7 @@ def _accumulate_dense(theta, words, factor, A, D, moments):
     for s in range(len(theta)):
         lambdas, scale = all_lambdas(theta[s], words), residual_precision(theta[s], words)
         Lambda = lambda_of(lambdas, table, 0)
-        T, _, _, _ = eliminate_lanes(Lambda, scale, words, n_rest, False)
+        T, _, _, _ = eliminate_lanes(Lambda, scale, words, n_rest, VALUE_ALONE)
         v, covariance = rest_distribution(lambdas, words, T, n_rest)
         if factor > 0:
             _combine_rest(table, factor, A, D, v, covariance, s, moments)

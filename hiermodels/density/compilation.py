@@ -16,6 +16,7 @@ from typing import Any
 
 import numba
 from numba.core.ccallback import CFunc
+from numba.core.registry import cpu_target
 from numba.core.sigutils import normalize_signature
 
 __all__ = ["SUM", "Callback", "callback", "kernel"]
@@ -33,7 +34,11 @@ def _stamp() -> str:
     return digest.hexdigest()
 
 
-def _watch_all_sources(compiled: Any) -> None:
+def _cache_on_disk(compiled: Any) -> None:
+    try:
+        compiled.enable_caching()
+    except RuntimeError:  # neither the package's folder nor the user's: each process compiles anew
+        return
     compiled._cache._cache_file._source_stamp = _stamp()
 
 
@@ -52,9 +57,10 @@ def kernel(
             "nogil": True,
             "fastmath": fastmath,
             "inline": inline,
+            "no_cfunc_wrapper": True,  # nobody passes kernels to kernels; a tenth of the time
         }
-        compiled = numba.njit(cache=True, **options)(function)
-        _watch_all_sources(compiled)
+        compiled = numba.njit(**options)(function)
+        _cache_on_disk(compiled)
         return compiled
 
     return compile_lazily if function is None else compile_lazily(function)
@@ -73,8 +79,7 @@ class Callback:
             locals={},
             options={"error_model": "numpy"},
         )
-        made.enable_caching()
-        _watch_all_sources(made)
+        _cache_on_disk(made)
         return made
 
     @cached_property
@@ -88,8 +93,13 @@ class Callback:
 
     def is_cached(self) -> bool:
         """Whether it need not be compiled; reads an index, not the code."""
+        if "_compiled" in self.__dict__:
+            return True
         declared: Any = self._declared()
-        return "_compiled" in self.__dict__ or bool(declared._cache._cache_file._load_index())
+        index = getattr(declared._cache, "_cache_file", None)
+        # the key is (signature, processor, code); machines may share a home folder
+        processor = cpu_target.target_context.codegen().magic_tuple()
+        return index is not None and any(key[1] == processor for key in index._load_index())
 
 
 def callback(signature: Any) -> Callable[[Callable], Callback]:

@@ -46,13 +46,13 @@ __all__ = [
 
 PLAIN, SOFT, PROBIT = range(3)
 CENTRE, SCALE, BENDS, KNEES = (
-    int(Section.CENTRE),
-    int(Section.SCALE),
-    int(Section.BENDS),
-    int(Section.KNEES),
+    np.int64(Section.CENTRE),
+    np.int64(Section.SCALE),
+    np.int64(Section.BENDS),
+    np.int64(Section.KNEES),
 )
-FORMS, NUMBERS = int(Section.PRIOR_FORMS), int(Section.PRIOR_NUMBERS)
-SIZES, SPARSE = int(Section.SIZES), int(Size.SPARSE)
+FORMS, NUMBERS = np.int64(Section.PRIOR_FORMS), np.int64(Section.PRIOR_NUMBERS)
+SIZES, SPARSE = np.int64(Section.SIZES), int(Size.SPARSE)
 N_SECTIONS = len(Section)
 OK, WRONG_SIZE, NOT_FINITE = 0, -1, 3
 INVERSE_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)

@@ -14,6 +14,7 @@ minimum norm, which loses no digits to the mean, and the prior mean moves with i
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +110,28 @@ def cross_products(problem: GaussianProblem) -> CrossProducts:
     return replace(products, words=pack(sections))
 
 
+def _for_kernels(values: NDArray, dtype: type) -> NDArray:
+    """Make a contiguous array that NumPy believes it may write to.
+
+    Pandas hands out read-only arrays; for numba these are another type, and every kernel of the
+    rows would be compiled once more. No kernel writes to its rows.
+    """
+    values = np.ascontiguousarray(values, dtype)
+    return values if values.flags.writeable else np.asarray(_Writeable(values))
+
+
+class _Writeable:
+    """The same memory; NumPy keeps this object, and so the array, as the owner of it."""
+
+    def __init__(self, values: NDArray) -> None:
+        self.values = values
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        interface = self.values.__array_interface__
+        return {**interface, "data": (interface["data"][0], False)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rows:
     """Contiguous rows; `precision` is empty where every row counts once."""
@@ -123,9 +146,9 @@ class _Rows:
         if problem.se is not None:
             precision = (1.0 if problem.weights is None else precision) / problem.se**2
         return cls(
-            y=np.ascontiguousarray(problem.y, float),
-            X=np.ascontiguousarray(problem.X, float),
-            precision=np.ascontiguousarray(precision),
+            y=_for_kernels(problem.y, np.float64),
+            X=_for_kernels(problem.X, np.float64),
+            precision=_for_kernels(precision, np.float64),
         )
 
 
@@ -223,10 +246,11 @@ def _several_products(
     index, Z = _contiguous(head)
     by_level = np.argsort(index, kind="stable")
     first_row = np.searchsorted(index[by_level], np.arange(head.n_levels + 1))
-    pointers, occurring = _occurring_columns(
-        by_level, first_row, columns, widths, n_other, rows.X.shape[1] + 1
-    )
     size = n_other + rows.X.shape[1] + 1
+    pointers, occurring = _occurring_columns(
+        by_level, first_row, columns, widths, widths.sum(), n_other, size - n_other
+    )
+    occurring = _sort_by_level(pointers, occurring, size)
     rest = np.zeros((size, size))
     own = np.zeros((head.n_levels, head.n_columns, head.n_columns))
     panels = np.zeros(head.n_columns * len(occurring))
@@ -242,6 +266,12 @@ def _several_products(
         Section.POINTERS: pointers,
         Section.COLUMNS: occurring,
     }
+
+
+def _sort_by_level(pointers: NDArray, columns: NDArray, size: int) -> NDArray[np.int64]:
+    """Sort the columns of each level; by NumPy, for a sort takes numba two seconds to compile."""
+    level = np.repeat(np.arange(len(pointers) - 1) * size, np.diff(pointers))
+    return np.sort(level + columns) - level
 
 
 def _make_dense(sections: dict[Section, NDArray]) -> dict[Section, NDArray]:
@@ -262,7 +292,7 @@ def _make_dense(sections: dict[Section, NDArray]) -> dict[Section, NDArray]:
 
 
 def _contiguous(block: BlockData) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    return np.ascontiguousarray(block.index, np.int32), np.ascontiguousarray(block.Z, float)
+    return _for_kernels(block.index, np.int32), _for_kernels(block.Z, np.float64)
 
 
 @kernel
@@ -280,7 +310,8 @@ def _common_products(X, y, precision, beta0):
     products = np.zeros((p + 1, p + 1))
     row = np.empty(p + 1)
     for i in range(n_rows):
-        row[:p] = X[i]
+        for a in range(p):
+            row[a] = X[i, a]
         row[p] = _residual(X, y, beta0, i)
         weight = precision[i] if len(precision) else 1.0
         for a in range(p + 1):
@@ -311,12 +342,12 @@ def _add_single(index, Z, X, y, precision, beta0, own, panels):
 
 
 @kernel
-def _occurring_columns(by_level, first_row, columns, widths, n_other, n_dense):
-    """Columns of the rest that occur with each level, ascending; X and y occur with all."""
+def _occurring_columns(by_level, first_row, columns, widths, n_sparse, n_other, n_dense):
+    """Columns of the rest that occur with each level, in any order; X and y occur with all."""
     n_levels, n_factors = len(first_row) - 1, len(widths)
     seen = np.full(n_other, -1, np.int64)
     pointers = np.zeros(n_levels + 1, np.int64)
-    found = np.empty(len(by_level) * widths.sum() + n_levels * n_dense, np.int64)
+    found = np.empty(len(by_level) * n_sparse + n_levels * n_dense, np.int64)
     end = 0
     for j in range(n_levels):
         for row in by_level[first_row[j] : first_row[j + 1]]:
@@ -326,12 +357,11 @@ def _occurring_columns(by_level, first_row, columns, widths, n_other, n_dense):
                         seen[column] = j
                         found[end] = column
                         end += 1
-        found[pointers[j] : end] = np.sort(found[pointers[j] : end])
         for column in range(n_other, n_other + n_dense):
             found[end] = column
             end += 1
         pointers[j + 1] = end
-    return pointers, found[:end].copy()
+    return pointers, found[:end]
 
 
 @kernel
@@ -344,19 +374,23 @@ def _add_several(
     at = np.empty(n_sparse + n_dense, np.int64)
     values = np.empty(n_sparse + n_dense)
     position = np.empty(rest.shape[0], np.int64)
-    at[n_sparse:] = np.arange(n_other, n_other + n_dense)
+    for a in range(n_dense):
+        at[n_sparse + a] = n_other + a
     for j in range(len(first_row) - 1):
         here = occurring[pointers[j] : pointers[j + 1]]
         panel = panels[q * pointers[j] : q * pointers[j + 1]].reshape((q, len(here)))
-        position[here] = np.arange(len(here))
+        for c in range(len(here)):
+            position[here[c]] = c
         for row in by_level[first_row[j] : first_row[j + 1]]:
             end = 0
             for f in range(len(widths)):
                 for k in range(widths[f]):
                     at[end] = columns[row, f] + k
                     end += 1
-            values[:n_sparse] = Z_others[row]
-            values[n_sparse:-1] = X[row]
+            for a in range(n_sparse):
+                values[a] = Z_others[row, a]
+            for a in range(n_dense - 1):
+                values[n_sparse + a] = X[row, a]
             values[-1] = _residual(X, y, beta0, row)
             weight = precision[row] if len(precision) else 1.0
             _add_row(weight, Z[row], at, values, position, own[j], panel, rest)

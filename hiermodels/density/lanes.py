@@ -20,11 +20,21 @@ from .compilation import SUM, kernel
 from .layout import Section, floats
 from .rest import scaled_products
 
-__all__ = ["LANES", "eliminate", "lane_scratch", "level_products", "load_lanes", "score"]
+__all__ = [
+    "LANES",
+    "VALUE_ALONE",
+    "WITH_SCORE",
+    "eliminate",
+    "lane_scratch",
+    "level_products",
+    "load_lanes",
+    "score",
+]
 
 LANES = 64
 LOGS_AT_ONCE = 4
-OWN, PANELS = int(Section.OWN), int(Section.PANELS)
+VALUE_ALONE, WITH_SCORE = np.bool_(False), np.bool_(True)  # not literal: see `layout`
+OWN, PANELS = np.int64(Section.OWN), np.int64(Section.PANELS)
 
 
 @kernel

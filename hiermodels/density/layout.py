@@ -72,6 +72,10 @@ class Scalar(IntEnum):
     CONSTANT = 2
 
 
+# A section's number reaches the kernels as np.int64: for a Python int numba would compile `floats`
+# and `integers` once more per section, as for every literal argument; flags are np.bool_ for
+# the same reason.
+
 # Columns of Section.FACTORS, as plain integers for the kernels.
 LEVELS, WIDTH, COLUMN_START, PLACE_START = range(4)
 

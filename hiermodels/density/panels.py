@@ -26,8 +26,8 @@ __all__ = [
     "solve_level",
 ]
 
-OWN, PANELS = int(Section.OWN), int(Section.PANELS)
-POINTERS, COLUMNS = int(Section.POINTERS), int(Section.COLUMNS)
+OWN, PANELS = np.int64(Section.OWN), np.int64(Section.PANELS)
+POINTERS, COLUMNS = np.int64(Section.POINTERS), np.int64(Section.COLUMNS)
 
 
 @kernel

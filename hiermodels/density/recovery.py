@@ -25,6 +25,7 @@ from .crossproducts import CrossProducts
 from .lapack import solve_lower_transposed
 from .layout import COLUMN_START, LEVELS, WIDTH
 from .rest import (
+    FORWARD,
     all_lambdas,
     factor_table,
     lambda_of,
@@ -48,7 +49,7 @@ CHUNK = 250
 """Draws of theta per task; fixed, so that the same seed gives the same draws on any number of
 cores."""
 
-LANES = lanes.LANES
+LANES, VALUE_ALONE = lanes.LANES, lanes.VALUE_ALONE
 eliminate_lanes, eliminate_panels = lanes.eliminate, panels.eliminate
 lane_scratch, level_products, load_lanes = (
     lanes.lane_scratch,
@@ -166,9 +167,14 @@ def chunks(n: int) -> Iterator[slice]:
 
 
 def in_threads(task: Callable, arguments: list[tuple], cores: int) -> None:
-    with threadpool_limits(1), ThreadPoolExecutor(max_workers=cores) as pool:
-        for future in [pool.submit(task, *each) for each in arguments]:
-            future.result()
+    """Run the tasks; Ctrl-C drops those not begun and is raised when the others are done."""
+    pool = ThreadPoolExecutor(max_workers=cores)
+    with threadpool_limits(1):
+        try:
+            for future in [pool.submit(task, *each) for each in arguments]:
+                future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def by_block(products: CrossProducts, head: NDArray, others: NDArray) -> tuple[NDArray, ...]:
@@ -198,7 +204,7 @@ def draw_rest(C, u, lambdas, table, noise):
     solve_lower_transposed(C, noise)
     for i in range(len(u)):
         noise[i] += u[i]
-    scale_draw(lambdas, table, noise, False)
+    scale_draw(lambdas, table, noise, FORWARD)
 
 
 @kernel
@@ -210,7 +216,7 @@ def _draw_dense(theta, words, rest, effects):
     for s in range(len(theta)):
         lambdas, scale = all_lambdas(theta[s], words), residual_precision(theta[s], words)
         Lambda = lambda_of(lambdas, table, 0)
-        T, _, _, _ = eliminate_lanes(Lambda, scale, words, n_rest, False)
+        T, _, _, _ = eliminate_lanes(Lambda, scale, words, n_rest, VALUE_ALONE)
         _, root, u, _, _ = rest_system(lambdas, words, T, n_rest)
         draw_rest(root, u, lambdas, table, rest[s])
         for start in range(0, effects.shape[1], LANES):
@@ -298,7 +304,7 @@ def rest_distribution(lambdas, words, T, n):
     _, P, u, _, _ = rest_system(lambdas, words, T, n)
     rest_inverse(words, P)
     _, covariance = raw_moments(lambdas, words, P, np.zeros(n))
-    scale_draw(lambdas, factor_table(words), u, False)
+    scale_draw(lambdas, factor_table(words), u, FORWARD)
     return u, covariance
 
 
@@ -333,7 +339,7 @@ def _moments_dense(theta, words, given_common, moments):
     for s in range(len(theta)):
         lambdas, scale = all_lambdas(theta[s], words), residual_precision(theta[s], words)
         Lambda = lambda_of(lambdas, table, 0)
-        T, _, _, _ = eliminate_lanes(Lambda, scale, words, n_rest, False)
+        T, _, _, _ = eliminate_lanes(Lambda, scale, words, n_rest, VALUE_ALONE)
         v, covariance = rest_distribution(lambdas, words, T, n_rest - known)
         for start in range(0, own.shape[2], LANES):
             n = min(LANES, own.shape[2] - start)

@@ -16,6 +16,8 @@ from .lapack import factor, invert_factored, log_diagonal, solve_lower, solve_lo
 from .layout import COLUMN_START, LEVELS, PLACE_START, WIDTH, Section, Size, floats, integers
 
 __all__ = [
+    "FORWARD",
+    "TRANSPOSED",
     "add_rest_gradient",
     "all_lambdas",
     "factor_table",
@@ -29,9 +31,14 @@ __all__ = [
     "scaled_products",
 ]
 
-FACTORS, PLACES = int(Section.FACTORS), int(Section.PLACES)
-MEAN, PRECISION, SIZES = int(Section.COMMON_MEAN), int(Section.COMMON_PRECISION), int(Section.SIZES)
-REST = int(Section.REST)
+FACTORS, PLACES = np.int64(Section.FACTORS), np.int64(Section.PLACES)
+MEAN, PRECISION, SIZES = (
+    np.int64(Section.COMMON_MEAN),
+    np.int64(Section.COMMON_PRECISION),
+    np.int64(Section.SIZES),
+)
+REST = np.int64(Section.REST)
+FORWARD, TRANSPOSED = np.bool_(False), np.bool_(True)  # not literal: see `layout`
 POTRF, POTRI = int(Size.POTRF), int(Size.POTRI)
 
 
@@ -101,7 +108,7 @@ def rest_system(lambdas, words, T, n):
             S[i, j] = T[i, j]
     congruence(lambdas, table, S)
     s = T[-1, :n].copy()
-    scale_draw(lambdas, table, s, True)
+    scale_draw(lambdas, table, s, TRANSPOSED)
     mean, precision = floats(words, MEAN), floats(words, PRECISION)
     first_common = T.shape[0] - 1 - len(mean)
     for i in range(n):
@@ -130,7 +137,7 @@ def rest_inverse(words, S):
 @kernel
 def congruence(lambdas, table, S):
     """Overwrite S by Lambda' S Lambda."""
-    _times_lambda(lambdas, table, S, False)
+    _times_lambda(lambdas, table, S, FORWARD)
     for f in range(1, len(table)):
         Lambda, q = lambda_of(lambdas, table, f), table[f, WIDTH]
         for level in range(table[f, LEVELS]):
@@ -188,14 +195,14 @@ def raw_moments(lambdas, words, P, u):
     for i in range(n):
         for j in range(n):
             H[i, j] += u[i] * u[j]
-    _times_lambda(lambdas, table, H, True)
+    _times_lambda(lambdas, table, H, TRANSPOSED)
     moments = np.empty((n + 1, n + 1))
     for i in range(n):
         for j in range(n):
             moments[i, j] = H[j, i]
-        scale_draw(lambdas, table, moments[i, :n], False)
+        scale_draw(lambdas, table, moments[i, :n], FORWARD)
         moments[n, i] = u[i]
-    scale_draw(lambdas, table, moments[n, :n], False)
+    scale_draw(lambdas, table, moments[n, :n], FORWARD)
     for i in range(n):
         moments[n, i] = -moments[n, i]
         moments[i, n] = moments[n, i]
