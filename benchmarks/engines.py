@@ -27,7 +27,7 @@ from hiermodels.errors import HierModelsError, lookup
 from .cases import CASES, Case, find_cases
 from .processes import Workplace, find_r, time_first_use
 from .programs import PROGRAMS
-from .tables import OURS, CaseResult, draws_table, ratio_table, time_table
+from .tables import OURS, CaseResult, draws_table, ratio_table, time_table, verdict
 
 __all__ = ["main"]
 
@@ -125,6 +125,7 @@ def measure_case(
                 if PROGRAMS[program].fit is None
                 else place.measure(name, program)
             )
+            progress.print(f"  {verdict(measurements[program])}")
     progress.print(f"{name}: fresh processes")
     fresh = place.time_fresh(name, case)
     return CaseResult(case=case, measurements=measurements, fresh=fresh)

@@ -32,6 +32,7 @@ class Run:
     """One timed fit; None is what a program does not tell. Read by `tables`, written as JSON.
 
     ``ess`` over all but the group effects, ``ess_effects`` over these too: (bulk, tail).
+    ``effect_draws`` are those of each chain whose group effects were kept.
     """
 
     seconds: float
@@ -41,6 +42,7 @@ class Run:
     sampling_seconds: float | None = None
     gradients_per_draw: float | None = None
     divergences: int | None = None
+    effect_draws: int | None = None
     largest_distance: float | None = None
     refusals: tuple[str, ...] = ()
 
@@ -125,6 +127,9 @@ def describe(tree: xr.DataTree, seconds: float, long_run: LongRun | None) -> Run
         sampling_seconds=attributes.get("sampling_seconds", attributes.get("sampling_time")),
         gradients_per_draw=gradients_per_draw(tree),
         divergences=int(stats["diverging"].sum()) if "diverging" in stats else None,
+        effect_draws=int(
+            (tree["effects"] if "effects" in tree.children else tree["posterior"]).sizes["draw"]
+        ),
         largest_distance=None if long_run is None else largest_distance(found, long_run),
         refusals=refusals(found, long_run),
     )

@@ -11,7 +11,7 @@ from rich.table import Table
 from .cases import Case
 from .measurement import Measurement, Run
 
-__all__ = ["CaseResult", "draws_table", "ratio_table", "time_table"]
+__all__ = ["CaseResult", "draws_table", "ratio_table", "time_table", "verdict"]
 
 NOTHING = "–"
 #: Targets that are the same for every small case.
@@ -92,7 +92,7 @@ def draws_table(results: dict[str, CaseResult]) -> Table:
     table = empty_table(
         "Draws: the worst of all runs; smallest bulk / tail ESS",
         *("case", "program", "R-hat", "distance", "divergences", "gradients / draw"),
-        *("ESS", "at least", "ESS with effects", "ESS / s"),
+        *("ESS", "at least", "ESS with effects", "of draws", "ESS / s"),
     )
     for name, result in results.items():
         for program, found in result.measurements.items():
@@ -107,6 +107,7 @@ def draws_table(results: dict[str, CaseResult]) -> Table:
                 least_ess(found.runs, lambda r: r.ess),
                 number(result.case.ess, 5) if program == OURS and result.case.ess else "",
                 least_ess(found.runs, lambda r: r.ess_effects),
+                number(median(found.runs, lambda r: r.effect_draws), 5),
                 NOTHING if found.refusals else number(found.ess_per_second),
             )
     return table

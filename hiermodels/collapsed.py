@@ -39,7 +39,7 @@ type Array = np.ndarray
 #: Beyond this size the dense Schur complement of the factors that are not eliminated is too large.
 LARGEST_REST = 5000
 #: Draws of the sds and correlations over which conditional moments are averaged.
-MOMENT_DRAWS = 400
+MOMENT_DRAWS = 200
 
 
 def not_compiled(priors: Priors) -> str:
@@ -197,12 +197,16 @@ def level_moments(
     """
     flat = theta.reshape(-1, theta.shape[-1])
     some = flat[np.linspace(0, len(flat) - 1, min(len(flat), MOMENT_DRAWS)).astype(int)]
-    found = {}
+    found: dict[str, tuple[Array, Array]] = {}
     for number, block in enumerate(design.blocks):
-        for quantity, (on_effects, on_common) in combinations(design, block).items():
-            found[f"{quantity}_{block.name}"] = combination_moments(
-                products, some, block=number, A=on_effects, D=on_common
-            )
+        wanted = combinations(design, block)
+        on_effects, on_common = (np.vstack(each) for each in zip(*wanted.values(), strict=True))
+        mean, variance = combination_moments(
+            products, some, block=number, A=on_effects, D=on_common
+        )
+        stops = np.cumsum([len(rows) for rows, _ in wanted.values()])[:-1]
+        pairs = zip(np.split(mean, stops, axis=1), np.split(variance, stops, axis=1), strict=True)
+        found |= dict(zip([f"{q}_{block.name}" for q in wanted], pairs, strict=True))
     return found
 
 
