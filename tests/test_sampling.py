@@ -146,8 +146,28 @@ def test_the_engine_is_chosen_and_told():
     choice = choose_engine(found.design, found.priors, "auto")
     assert (choice.name, choice.reason) == (
         "collapsed",
-        "normal priors on the coefficients",
+        "normal priors on the coefficients, estimated 0.1 s",
     )
+
+
+@pytest.mark.parametrize(
+    ("rows", "one", "other", "engine"),
+    [
+        (73_000, 3_000, 1_100, "collapsed"),
+        (20_000, 8_000, 6_000, "noncentred"),
+        (40_000, 20_000, 18_000, "pymc"),
+    ],
+)
+def test_the_engine_of_crossed_factors_is_chosen_by_cost(rows, one, other, engine):
+    """A dense factorisation grows as the cube of the smaller factor, a gradient as the rows."""
+    rng = np.random.default_rng(0)
+    data = {
+        "y": rng.normal(size=rows),
+        "a": np.arange(rows) % one,
+        "b": rng.permutation(np.arange(rows) % other),
+    }
+    found = hm.Model("y ~ 1 + (1 | a) + (1 | b)", data)
+    assert choose_engine(found.design, found.priors, "auto").name == engine
 
 
 @pytest.mark.parametrize(
