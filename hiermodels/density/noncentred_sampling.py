@@ -28,7 +28,7 @@ from .crossproducts import CrossProducts, cross_products
 from .joint import Extra, Joint, join, with_coordinates
 from .layout import Section, floats
 from .noncentred import noncentred_callback, noncentred_expansion
-from .nuts import read_trace
+from .nuts import run_nuts
 from .pilot import FLATTEST, STEEPEST, STEP, choose_bends, first_guess
 from .problem import GaussianProblem
 from .recovery import by_block
@@ -251,61 +251,15 @@ def _sample_enough(joint: Joint, method: str, *, draws: int, **settings: Any) ->
     return _run_nuts(joint, method, draws=draws * thinning, **settings).thin(thinning)
 
 
-def _run_nuts(
-    joint: Joint,
-    method: str,
-    *,
-    draws: int,
-    progress: bool,
-    progress_callback: Callable | None,
-    **settings: Any,
-) -> Trace:
-    """Draws of what the method's expansion writes; Ctrl-C returns those made so far."""
-    import nutpie
-
-    sampler = nutpie.sample(
-        _compiled_model(joint, METHODS[method]),
-        draws=draws,
-        progress_bar=progress,
-        progress_callback=progress_callback,
-        blocking=False,
-        return_raw_trace=True,
+def _run_nuts(joint: Joint, method: str, **settings: Any) -> Trace:
+    """Draws of what the method's expansion writes."""
+    chosen = METHODS[method]
+    return run_nuts(
+        joint.words,
+        density=chosen.density(joint),
+        expansion=chosen.expansion(),
+        dimension=chosen.dimension(joint),
         **settings,
-    )
-    interrupted = False
-    try:
-        raw = sampler.wait()
-    except KeyboardInterrupt:
-        raw, interrupted = sampler.abort(), True
-    except BaseException:
-        sampler.cancel()
-        raise
-    return read_trace(*raw.get_arrow_trace(), interrupted=interrupted)
-
-
-def _compiled_model(joint: Joint, method: Method) -> Any:
-    from nutpie.compile_pymc import CompiledPyMCModel
-
-    d = method.dimension(joint)
-
-    def first_point(seed: int) -> NDArray[np.float64]:
-        return np.random.default_rng(seed).standard_normal(d)
-
-    return CompiledPyMCModel(
-        _n_dim=d,
-        dims={},
-        _coords={},
-        _shapes={"theta": (d,)},
-        compiled_logp_func=method.density(joint),
-        compiled_expand_func=method.expansion(),
-        initial_point_func=first_point,
-        shared_data={},
-        shared_var_keys={},
-        user_data=joint.words,
-        n_expanded=d,
-        shape_info=(["theta"], [slice(0, d)], [(d,)]),
-        logp_func=None,
-        expand_func=None,
     )
 
 

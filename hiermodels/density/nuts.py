@@ -1,4 +1,4 @@
-"""NUTS on the collapsed density: the one place that knows nutpie.
+"""NUTS on a compiled density: the one place of this package that knows nutpie.
 
 Nutpie calls compiled C functions at addresses; it gets ours, with the buffer as their data, through
 the class it makes for PyMC models. Chains run in threads without the GIL.
@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numba.core.ccallback import CFunc
 from numpy.typing import NDArray
 
-from .coordinates import density_callback, expansion_callback
 from .trace import Trace
 
 __all__ = ["run_nuts"]
@@ -23,6 +23,8 @@ STATISTICS = ("diverging", "n_steps", "step_size", "depth", "energy", "logp")
 def run_nuts(
     words: NDArray[np.float64],
     *,
+    density: CFunc,
+    expansion: CFunc,
     dimension: int,
     draws: int,
     tune: int,
@@ -37,7 +39,7 @@ def run_nuts(
     import nutpie
 
     sampler = nutpie.sample(
-        _compiled_model(words, dimension),
+        _compiled_model(words, density, expansion, dimension),
         draws=draws,
         tune=tune,
         chains=chains,
@@ -60,7 +62,7 @@ def run_nuts(
     return read_trace(*raw.get_arrow_trace(), interrupted=interrupted)
 
 
-def _compiled_model(words: NDArray[np.float64], d: int) -> Any:
+def _compiled_model(words: NDArray[np.float64], density: CFunc, expansion: CFunc, d: int) -> Any:
     from nutpie.compile_pymc import CompiledPyMCModel
 
     def first_point(seed: int) -> NDArray[np.float64]:
@@ -71,8 +73,8 @@ def _compiled_model(words: NDArray[np.float64], d: int) -> Any:
         dims={},
         _coords={},
         _shapes={"theta": (d,)},
-        compiled_logp_func=density_callback(words),
-        compiled_expand_func=expansion_callback(),
+        compiled_logp_func=density,
+        compiled_expand_func=expansion,
         initial_point_func=first_point,
         shared_data={},
         shared_var_keys={},

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from .coordinates import density_callback, expansion_callback
 from .covariance import sds_and_correlations
 from .crossproducts import CrossProducts, cross_products
 from .independence import run_independence
@@ -71,7 +72,14 @@ def sample_theta(
             trace = run_independence(words, draws=draws, **settings)
             if trace.interrupted or trace.statistics["accepted"].mean() > LEAST_ACCEPTED:
                 return trace
-        return _sample_enough(words, draws=draws, **settings, **tuning)
+        return _sample_enough(
+            words,
+            density=density_callback(words),
+            expansion=expansion_callback(),
+            draws=draws,
+            **settings,
+            **tuning,
+        )
 
 
 def _sample_enough(words: NDArray[np.float64], *, draws: int, **settings: Any) -> Trace:
