@@ -50,6 +50,7 @@ CENTRE, SCALE, BENDS, KNEES = (
     np.int64(Section.KNEES),
 )
 MEAN, PRECISION = np.int64(Section.COMMON_MEAN), np.int64(Section.COMMON_PRECISION)
+REST, PANELS = np.int64(Section.REST), np.int64(Section.PANELS)
 RESPONSE, TRIALS, COUNTS = (
     np.int64(Section.RESPONSE),
     np.int64(Section.TRIALS),
@@ -145,9 +146,11 @@ def _factor_head(Lambda, words, q, C, G):
 
 
 @kernel
-def _schur(words, q, G, n):
-    """T (n + 1, n + 1), lower and upper."""
-    T = floats(words, np.int64(Section.REST)).copy().reshape((n + 1, n + 1))
+def _schur(words, q, G, T):
+    """Write T (n + 1, n + 1), lower and upper."""
+    stored, n = floats(words, REST), T.shape[0] - 1
+    for a in range(n + 1):
+        _copy(T[a], stored[a * (n + 1) : (a + 1) * (n + 1)])
     start = 0
     for j in range(len(own_products(words, q))):
         columns = level_columns(words, j)
@@ -278,7 +281,9 @@ def _ordered_prior(t, words, first, gradient):
 def _predictors(head, others, common, words, eta):
     """Write eta (K, N)."""
     n_rows = eta.shape[1]
-    eta.reshape(-1)[:] = floats(words, OFFSETS)
+    offsets = floats(words, OFFSETS)
+    for k in range(len(eta)):
+        _copy(eta[k], offsets[k * n_rows : (k + 1) * n_rows])
     columns, owners = floats(words, COMMON_COLUMNS), integers(words, COMMON_PREDICTORS)
     for k in range(len(common)):
         _add_scaled(eta[owners[k]], common[k], columns[k * n_rows : (k + 1) * n_rows])
@@ -391,9 +396,9 @@ def _rest_back(lambdas, words, L, T, h, w, g, by_v, by_raw, slopes):
     by_v (n,) is the gradient by raw coefficients v = Lambda w.
     """
     n, table = len(w), factor_table(words)
-    p = g.copy()
+    p, S = np.empty(n), np.zeros((n, n))
+    _copy(p, g)
     solve_lower_transposed(L, p)
-    S = np.zeros((n, n))
     for i in range(n):
         for j in range(i + 1):
             S[i, j] = -w[i] * g[j] - p[i] * h[j]
@@ -409,7 +414,7 @@ def _rest_back(lambdas, words, L, T, h, w, g, by_v, by_raw, slopes):
     for i in range(n):
         scale_draw(lambdas, table, by_raw[i, :n], FORWARD)
     scale_draw(lambdas, table, p, FORWARD)
-    by_raw[n, :n] = p
+    _copy(by_raw[n, :n], p)
 
 
 @kernel
@@ -422,7 +427,8 @@ def _lambda_of_rest(table, T, S, p, w, by_v, lambdas, slopes):
         for level in range(table[f, LEVELS]):
             start = table[f, COLUMN_START] + level * q
             for b in range(q):
-                line = S[start + b].copy()
+                line = np.empty(n)
+                _copy(line, S[start + b])
                 scale_draw(lambdas, table, line, FORWARD)
                 for a in range(b, q):
                     slope[a, b] += 2.0 * _dot(T[start + a, :n], line)
@@ -508,7 +514,7 @@ def _add_own(Lambda, own, K, work, slope):
 # --- value and gradient ------------------------------------------------------------------------
 
 
-@kernel
+@kernel(inline="always")
 def _map(theta, u, words, lambdas, C, G, T, L, h, w, v, z, head):
     """From u = (rest, head) to w and v of the rest, z and b of the head; return log|R| or nan.
 
@@ -517,21 +523,21 @@ def _map(theta, u, words, lambdas, C, G, T, L, h, w, v, z, head):
     n, table = rest_size(words), factor_table(words)
     q, Lambda = table[0, WIDTH], lambda_of(lambdas, table, 0)
     half_log = _factor_head(Lambda, words, q, C, G)
-    T[:] = _schur(words, q, G, n)
+    _schur(words, q, G, T)
     if not _rest_factor(lambdas, words, T, n, L, h):
         return np.nan
     solve_lower(L, h)
     for i in range(n):
         w[i] = h[i] + u[i]
     solve_lower_transposed(L, w)
-    v[:] = w
+    _copy(v, w)
     scale_draw(lambdas, table, v, FORWARD)
     _head_coefficients(words, q, C, G, v, u[n:], z)
     _effects_of(Lambda, z, head)
     return half_log + log_diagonal(L)
 
 
-@kernel
+@kernel(inline="always")
 def _density(t, words, by_t):
     """Log density and its gradient by t = (theta on its bends, u)."""
     sizes, table = integers(words, SIZES), factor_table(words)
@@ -544,12 +550,11 @@ def _density(t, words, by_t):
         theta, integers(words, FORMS), floats(words, NUMBERS).reshape((d, 4)), by_theta
     )
     lambdas = all_lambdas(theta, words)
-    C, G = np.empty((levels, q, q)), np.empty(len(floats(words, np.int64(Section.PANELS))))
+    C, G = np.empty((levels, q, q)), np.empty(len(floats(words, PANELS)))
     T, L, h = np.empty((n + 1, n + 1)), np.empty((n, n)), np.empty(n)
     w, v, z, head = np.empty(n), np.empty(n), np.empty(levels * q), np.empty(levels * q)
     value -= _map(theta, t[d:], words, lambdas, C, G, T, L, h, w, v, z, head)
     if not np.isfinite(value):
-        by_t[:] = 0.0
         return np.nan
     # the target at w
     m = n - p
@@ -572,7 +577,7 @@ def _density(t, words, by_t):
     return value
 
 
-@kernel
+@kernel(inline="always")
 def _pull_back(theta, t, words, lambdas, C, G, T, L, h, w, v, z, by_b, by_v, by_theta, by_u):
     """Write the gradient by u = (rest, head) and add that by theta."""
     n, table = len(w), factor_table(words)
@@ -594,7 +599,7 @@ def _pull_back(theta, t, words, lambdas, C, G, T, L, h, w, v, z, by_b, by_v, by_
                 by_v[columns[c]] -= part[k, c] * gj[k]
         start += q * width
     rest = by_u[:n]
-    rest[:] = by_v
+    _copy(rest, by_v)
     scale_draw(lambdas, table, rest, TRANSPOSED)
     for k in range(m):
         rest[k] -= w[k]
@@ -629,6 +634,12 @@ def _add_scaled(target, factor, source):
 
 
 @kernel
+def _copy(target, source):
+    for k in range(len(target)):
+        target[k] = source[k]
+
+
+@kernel
 def _multiply(target, source):
     for k in range(len(target)):
         target[k] *= source[k]
@@ -658,10 +669,10 @@ def informed_expansion(n, n_expanded, x, expanded, data):
     slope, log_slope, v = np.empty(d), np.empty(d), np.empty(size)
     _theta_of(t, words, out[:d], slope, log_slope)
     lambdas = all_lambdas(out[:d], words)
-    C, G = np.empty((levels, q, q)), np.empty(len(floats(words, np.int64(Section.PANELS))))
+    C, G = np.empty((levels, q, q)), np.empty(len(floats(words, PANELS)))
     T, L = np.empty((size + 1, size + 1)), np.empty((size, size))
     h, w, z = np.empty(size), np.empty(size), np.empty(levels * q)
     _map(out[:d], t[d:], words, lambdas, C, G, T, L, h, w, v, z, out[d + size :])
-    out[d : d + p] = v[size - p :]
-    out[d + p : d + size] = v[: size - p]
+    _copy(out[d : d + p], v[size - p :])
+    _copy(out[d + p : d + size], v[: size - p])
     return OK
