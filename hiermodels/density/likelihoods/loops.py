@@ -17,7 +17,7 @@ from numba import carray, types
 
 from ..compilation import Callback, elementwise
 
-__all__ = ["ROWS", "assemble", "compose", "four", "one", "three", "two"]
+__all__ = ["LOOPS", "ROWS", "assemble", "compose"]
 
 _DOUBLES = types.CPointer(types.float64)
 ROWS = types.int64(
@@ -122,3 +122,7 @@ def four(n, y, trials, predictors, constant, value, slope):
             y[i], 1.0, predictors[0, i], own, predictors[2, i], predictors[3, i]
         )
     return 0
+
+
+LOOPS = {1: one, 2: two, 3: three, 4: four}
+"""By the number of predictors."""

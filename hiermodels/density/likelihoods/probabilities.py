@@ -7,15 +7,27 @@ formula, with a = mu phi, b = (1 - mu) phi.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ..compilation import elementwise
 from .elementary import exp, log, log1p
 from .gammas import log_binomial, remainder, rising
+from .links import sigmoid
 
-__all__ = []
+__all__ = [
+    "bernoulli",
+    "beta",
+    "betabinomial",
+    "binomial",
+    "prepare_log_phi",
+    "prepare_phi",
+    "zi_beta",
+    "zoi_beta",
+]
 
 LOG_2PI = math.log(2.0 * math.pi)
-LINK = None
+LINK: Any = None  # filled in by `loops.compose`
+BETA: Any = None
 
 
 def bernoulli(y, trials, eta):
@@ -75,3 +87,34 @@ def betabinomial(y, trials, eta, precision):
     value += left + right - whole
     slope = (y + left_slope) * up + (trials - y + right_slope) * down
     return value, slope, left_slope + right_slope - whole_slope
+
+
+def zi_beta(y, trials, eta, precision, logit_zi):
+    """P(y = 0) = zi, else beta."""
+    p, rest, log_p, log_rest = sigmoid(logit_zi)
+    zero = y == 0.0
+    value, slope, slope_phi = BETA(0.5 if zero else y, trials, eta, precision)
+    return (
+        log_p if zero else log_rest + value,
+        0.0 if zero else slope,
+        0.0 if zero else slope_phi,
+        rest if zero else -p,
+    )
+
+
+def zoi_beta(y, trials, eta, precision, logit_zoi, logit_coi):
+    """P(y = 0 or 1) = zoi, of these P(y = 1) = coi, else beta."""
+    p, rest, log_p, log_rest = sigmoid(logit_zoi)
+    one, zero, log_one, log_zero = sigmoid(logit_coi)
+    upper = y == 1.0
+    edge = (y == 0.0) | upper
+    value, slope, slope_phi = BETA(0.5 if edge else y, trials, eta, precision)
+    at_edge = log_p + (log_one if upper else log_zero)
+    slope_coi = zero if upper else -one
+    return (
+        at_edge if edge else log_rest + value,
+        0.0 if edge else slope,
+        0.0 if edge else slope_phi,
+        rest if edge else -p,
+        slope_coi if edge else 0.0,
+    )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..compilation import Callback
-from . import counts, loops, probabilities
-from .links import LINKS
-from .loops import assemble, compose
+from . import continuous, counts, probabilities
+from .links import LINKS, sigmoid
+from .loops import LOOPS, assemble, compose
+from .ordinals import ORDINALS, ordinal
 
 __all__ = ["LIKELIHOODS", "Likelihood", "likelihood"]
 
@@ -71,39 +74,77 @@ class Likelihood:
             )
 
 
-def _linked(row, family, **parts):
-    """The row of a family for each link of a probability."""
-    return {link: compose(row, f"{family}_{link}_row", LINK=LINKS[link], **parts) for link in LINKS}
+COUNTS = {
+    "negbinomial": (
+        counts.prepare_negbinomial,
+        counts.negbinomial,
+        counts.negbinomial_zero,
+    ),
+    "negbinomial1": (
+        counts.prepare_negbinomial1,
+        counts.negbinomial1,
+        counts.negbinomial1_zero,
+    ),
+}
+"""Counts with an auxiliary predictor: what depends on it alone, the row, and the row at 0."""
+
+
+def _of_the_line() -> Iterator[Likelihood]:
+    scale = {"PREPARE": continuous.prepare_scale}
+    shape = {"PREPARE": continuous.prepare_gamma}
+    tails = {"PREPARE": continuous.prepare_student, "HOISTED": 2, "OTHER": 1}
+    yield _entry("gaussian", "identity", 2, ROW=continuous.gaussian, **scale)
+    yield _entry("lognormal", "identity", 2, ROW=continuous.lognormal, **scale)
+    yield _entry("student", "identity", 3, ROW=continuous.student, **tails)
+    yield _entry("gamma", "log", 2, ROW=continuous.gamma, **shape)
+
+
+def _of_counts() -> Iterator[Likelihood]:
+    yield _entry("poisson", "log", 1, ROW=counts.poisson)
+    yield _entry("zi_poisson", "log", 2, ROW=counts.zi_poisson, PREPARE=sigmoid)
+    yield _entry("hurdle_poisson", "log", 2, ROW=counts.hurdle_poisson, PREPARE=sigmoid)
+    for family, (prepare, row, zero) in COUNTS.items():
+        yield _entry(family, "log", 2, ROW=row, PREPARE=prepare)
+        for kind, template in (("zi", counts.zi_two), ("hurdle", counts.hurdle_two)):
+            name = f"{kind}_{family}"
+            whole = compose(template, f"{name}_row", COUNT=row, ZERO=zero)
+            yield _entry(name, "log", 3, ROW=whole, PREPARE=prepare)
+
+
+def _of_probabilities(link: str) -> Iterator[Likelihood]:
+    def row(template, **parts):
+        return compose(template, f"{template.__name__}_{link}_row", LINK=LINKS[link], **parts)
+
+    beta = row(probabilities.beta)
+    phi, log_phi = (
+        {"PREPARE": probabilities.prepare_phi},
+        {"PREPARE": probabilities.prepare_log_phi},
+    )
+    yield _entry("bernoulli", link, 1, ROW=row(probabilities.bernoulli))
+    yield _entry("binomial", link, 1, ROW=row(probabilities.binomial), TRIALS=True)
+    mixed = row(probabilities.betabinomial)
+    yield _entry("betabinomial", link, 2, ROW=mixed, TRIALS=True, **log_phi)
+    yield _entry("beta", link, 2, ROW=beta, **phi)
+    yield _entry("zi_beta", link, 3, ROW=row(probabilities.zi_beta, BETA=beta), **phi)
+    yield _entry("zoi_beta", link, 4, ROW=row(probabilities.zoi_beta, BETA=beta), **phi)
+
+
+def _of_categories() -> Iterator[Likelihood]:
+    for link, (inverse, between) in ORDINALS.items():
+        callback = assemble(ordinal, f"ordinal_{link}", LINK=inverse, BETWEEN=between)
+        yield Likelihood(family="ordinal", link=link, predictors=None, callback=callback)
+
+
+def _entry(family: str, link: str, predictors: int, **parts: Any) -> Likelihood:
+    callback = assemble(LOOPS[predictors], f"{family}_{link}", **parts)
+    return Likelihood(family=family, link=link, predictors=predictors, callback=callback)
 
 
 def _table() -> dict[tuple[str, str], Likelihood]:
-    found: dict[tuple[str, str], Likelihood] = {}
-
-    def add(family, link, predictors, loop, **parts):
-        callback = assemble(loop, f"{family}_{link}", **parts)
-        found[family, link] = Likelihood(
-            family=family, link=link, predictors=predictors, callback=callback
-        )
-
-    add("poisson", "log", 1, loops.one, ROW=counts.poisson)
-    add(
-        "negbinomial",
-        "log",
-        2,
-        loops.two,
-        ROW=counts.negbinomial,
-        PREPARE=counts.prepare_negbinomial,
-    )
-    for link, row in _linked(probabilities.bernoulli, "bernoulli").items():
-        add("bernoulli", link, 1, loops.one, ROW=row)
-    for link, row in _linked(probabilities.binomial, "binomial").items():
-        add("binomial", link, 1, loops.one, ROW=row, TRIALS=True)
-    for link, row in _linked(probabilities.beta, "beta").items():
-        add("beta", link, 2, loops.two, ROW=row, PREPARE=probabilities.prepare_phi)
-    for link, row in _linked(probabilities.betabinomial, "betabinomial").items():
-        prepare = probabilities.prepare_log_phi
-        add("betabinomial", link, 2, loops.two, ROW=row, PREPARE=prepare, TRIALS=True)
-    return found
+    entries = [*_of_the_line(), *_of_counts(), *_of_categories()]
+    for link in LINKS:
+        entries += _of_probabilities(link)
+    return {(entry.family, entry.link): entry for entry in entries}
 
 
 LIKELIHOODS = _table()
