@@ -16,7 +16,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from hiermodels.errors import DataError, MissingDataWarning
+from hiermodels.errors import DataError, MissingDataWarning, some_rows
 from hiermodels.formula import Formula
 
 __all__ = ["MISSING", "Rows", "select_rows"]
@@ -24,7 +24,6 @@ __all__ = ["MISSING", "Rows", "select_rows"]
 #: What ``missing=`` can say.
 MISSING = ("drop", "error")
 PACKAGE = os.path.dirname(__file__)
-SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,10 +187,3 @@ def all_finite(values: np.ndarray) -> bool:
     """Whether every number is finite, without a mask of the size of the numbers."""
     with np.errstate(invalid="ignore", over="ignore"):
         return bool(np.isfinite(values.sum()))
-
-
-def some_rows(index: pd.Index) -> str:
-    """``rows 3, 8, 11, 20, 31 and 4 more``."""
-    shown = ", ".join(str(i) for i in index[:SHOWN])
-    more = f" and {len(index) - SHOWN} more" if len(index) > SHOWN else ""
-    return f"row{'s' if len(index) > 1 else ''} {shown}{more}"

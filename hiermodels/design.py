@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hiermodels.data import Rows, all_finite, is_plain, some_rows
-from hiermodels.errors import DataError, FormulaError, lookup
-from hiermodels.families import Family
+from hiermodels.data import Rows, all_finite, is_plain
+from hiermodels.errors import DataError, FormulaError, lookup, some_rows
+from hiermodels.families import Family, Observed
 from hiermodels.formula import NUMPY_FUNCTIONS, Formula, GroupTerm
 
 __all__ = ["Block", "Columns", "Design", "build_design"]
@@ -235,7 +235,7 @@ def build_design(formula: Formula, rows: Rows, family: Family) -> Design:
     """
     frame = rows.frame
     response, name = evaluate_response(formula, frame)
-    family.check_response(response, name)
+    family.check_response(Observed(name=name, values=response, rows=frame.index))
     raw = evaluate(formula, formula.common, frame)
     intercept = INTERCEPT in raw.names
     common = standardise(

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from hiermodels.errors import FormulaError, did_you_mean, underline
 
-__all__ = ["FUNCTIONS", "Formula", "GroupTerm", "Name", "parse"]
+__all__ = ["FUNCTIONS", "Formula", "GroupTerm", "Name", "parse", "parse_predictor"]
 
 #: What formulae offers itself.
 FORMULAE_FUNCTIONS = ("bs", "center", "poly", "scale", "standardize", "C", "I", "S", "T", "offset")
@@ -150,12 +150,26 @@ def parse(text: str) -> Formula:
     return Parser(" ".join(text.split())).parse()
 
 
+def parse_predictor(text: str) -> Formula:
+    """Read the formula of a family's own parameter, ``~ x + (1 | g)``: nothing before the '~'.
+
+    Raises
+    ------
+    FormulaError
+        With the bad place underlined.
+    """
+    if not isinstance(text, str):
+        raise FormulaError(f"a formula is text such as '~ x + (1 | site)', not {text!r}")
+    return Parser(" ".join(text.split()), response=False).parse()
+
+
 class Parser:
     """Reads one formula; lives for the time of `parse`."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, response: bool = True) -> None:
         self.blank = Formula(text=text, response="", common="", groups=(), columns=())
         self.text = text
+        self.response = response
         self.tokens = tuple(self.scan())
 
     def fail(
@@ -206,8 +220,14 @@ class Parser:
         if len(tildes) > 1:
             self.fail("a formula has one '~', this has more", self.tokens[tildes[1]])
         tilde = tildes[0]
-        if tilde == 0:
+        if tilde == 0 and self.response:
             self.fail("no response before the '~'", self.tokens[0], repair="such as y ~ x")
+        if tilde > 0 and not self.response:
+            self.fail(
+                "this formula has no response: it is that of a parameter",
+                *(self.tokens[0], self.tokens[tilde - 1]),
+                repair="such as ~ x + (1 | site)",
+            )
         if tilde == len(self.tokens) - 1:
             self.fail(
                 "nothing after the '~'", self.tokens[tilde], repair="an intercept alone is y ~ 1"

@@ -12,143 +12,15 @@ the scale of the column.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
-
-import numpy as np
+from typing import Any
 
 from hiermodels.design import INTERCEPT, Block, Design
+from hiermodels.distributions import DISTRIBUTIONS, LKJ, Prior
 from hiermodels.errors import PriorError, did_you_mean
 
 __all__ = ["DISTRIBUTIONS", "ParameterPrior", "Prior", "Priors", "build_priors"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Distribution:
-    """What happens to the parameters of ``c X`` for c > 0: which are multiplied or divided by c.
-
-    ``shifted`` are increased by log c; ``positive`` says that X > 0. ``order`` is the order of the
-    parameters when they are printed; those in ``optional`` can be left out.
-    """
-
-    order: tuple[str, ...]
-    multiplied: tuple[str, ...] = ()
-    divided: tuple[str, ...] = ()
-    shifted: tuple[str, ...] = ()
-    positive: bool = False
-    optional: tuple[str, ...] = ()
-
-
-#: The distributions that a prior can have, by their names and parameters in PyMC.
-DISTRIBUTIONS: dict[str, Distribution] = {
-    "Normal": Distribution(order=("mu", "sigma"), multiplied=("mu", "sigma")),
-    "StudentT": Distribution(order=("nu", "mu", "sigma"), multiplied=("mu", "sigma")),
-    "Cauchy": Distribution(order=("alpha", "beta"), multiplied=("alpha", "beta")),
-    "Laplace": Distribution(order=("mu", "b"), multiplied=("mu", "b")),
-    "Logistic": Distribution(order=("mu", "s"), multiplied=("mu", "s")),
-    "Uniform": Distribution(order=("lower", "upper"), multiplied=("lower", "upper")),
-    "TruncatedNormal": Distribution(
-        order=("mu", "sigma", "lower", "upper"),
-        multiplied=("mu", "sigma", "lower", "upper"),
-        optional=("lower", "upper"),
-    ),
-    "HalfNormal": Distribution(order=("sigma",), multiplied=("sigma",), positive=True),
-    "HalfStudentT": Distribution(order=("nu", "sigma"), multiplied=("sigma",), positive=True),
-    "HalfCauchy": Distribution(order=("beta",), multiplied=("beta",), positive=True),
-    "Exponential": Distribution(order=("lam",), divided=("lam",), positive=True),
-    "Gamma": Distribution(order=("alpha", "beta"), divided=("beta",), positive=True),
-    "InverseGamma": Distribution(order=("alpha", "beta"), multiplied=("beta",), positive=True),
-    "LogNormal": Distribution(order=("mu", "sigma"), shifted=("mu",), positive=True),
-    "Weibull": Distribution(order=("alpha", "beta"), multiplied=("beta",), positive=True),
-}
-LKJ = "LKJ"
-
-
-class Prior:
-    """A prior distribution, by its name and parameters in PyMC.
-
-    ``hm.Prior("Normal", mu=0, sigma=1)``; ``hm.Prior("LKJ", eta=2)`` for correlations.
-
-    Raises
-    ------
-    PriorError
-        For a distribution or a parameter that does not exist, listing those that do.
-    """
-
-    __slots__ = ("name", "parameters")
-
-    def __init__(self, name: str, **parameters: float) -> None:
-        valid = {**{k: d.order for k, d in DISTRIBUTIONS.items()}, LKJ: ("eta",)}
-        if name not in valid:
-            raise PriorError(
-                f"no prior {name!r}. Valid: {', '.join(sorted(valid))}.{did_you_mean(name, valid)}"
-            )
-        optional = () if name == LKJ else DISTRIBUTIONS[name].optional
-        missing = [p for p in valid[name] if p not in parameters and p not in optional]
-        unknown = [p for p in parameters if p not in valid[name]]
-        if missing or unknown:
-            raise PriorError(
-                f"{name} has the parameters {', '.join(valid[name])}; given: "
-                f"{', '.join(parameters) or 'none'}"
-            )
-        if not all(np.isscalar(v) and np.isreal(v) and v == v for v in parameters.values()):
-            raise PriorError(f"the parameters of {name} are numbers, not {parameters}")
-        self.name = name
-        self.parameters = {p: float(parameters[p]) for p in valid[name] if p in parameters}
-
-    def __repr__(self) -> str:
-        inside = ", ".join(f"{k}={v:.4g}" for k, v in self.parameters.items())
-        return f"{self.name}({inside})"
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Prior)
-            and self.name == other.name
-            and self.parameters == other.parameters
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.name, *self.parameters.items()))
-
-    @property
-    def positive(self) -> bool:
-        """Whether only positive values are possible."""
-        if self.name == "Uniform":
-            return self.parameters["lower"] >= 0
-        if self.name == "TruncatedNormal":
-            return self.parameters.get("lower", -math.inf) >= 0
-        return self.name != LKJ and DISTRIBUTIONS[self.name].positive
-
-    def scaled(self, factor: float) -> Prior:
-        """The prior of ``factor`` times the parameter; ``factor`` > 0."""
-        if self.name == LKJ:
-            return self
-        how = DISTRIBUTIONS[self.name]
-        new = dict(self.parameters)
-        for name in new:
-            if name in how.multiplied:
-                new[name] *= factor
-            elif name in how.divided:
-                new[name] /= factor
-            elif name in how.shifted:
-                new[name] += math.log(factor)
-        return Prior(self.name, **new)
-
-    @classmethod
-    def of(cls, given: Any, *, parameter: str) -> Self:
-        """A prior from ours, from Bambi's or from PreliZ's, which have a name and parameters."""
-        if isinstance(given, cls):
-            return given
-        if hasattr(given, "params_dict"):  # PreliZ
-            return cls(type(given).__name__, **given.params_dict)
-        if hasattr(given, "args") and hasattr(given, "name"):  # Bambi
-            return cls(given.name, **{k: float(v) for k, v in given.args.items()})
-        raise PriorError(
-            f"the prior of {parameter!r} is {given!r}; give hm.Prior('Normal', mu=0, sigma=1) "
-            "or a PreliZ distribution"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +102,7 @@ def build_priors(design: Design, given: Mapping[str, Any] | None = None) -> Prio
         For a name that is no parameter, or a prior that its parameter cannot have.
     """
     chosen = Chosen(given or {})
-    location, scale = design.family.location_scale(design.response - design.offset)
+    location, scale = design.family.location_scale(design.response, design.offset)
     wide = 2.5 * scale
     half = Prior("HalfStudentT", nu=3, sigma=scale)
     priors = Priors(
@@ -290,7 +162,7 @@ class Chosen:
     ) -> ParameterPrior:
         prior = self.real(name, also, default, scale)
         if not prior.given.positive:
-            half = ", ".join(k for k, d in DISTRIBUTIONS.items() if d.positive)
+            half = ", ".join(k for k, d in DISTRIBUTIONS.items() if d.positive and not d.unit)
             raise PriorError(
                 f"{name!r} is positive, and {prior.given} has mass below zero. Valid: {half}."
             )
