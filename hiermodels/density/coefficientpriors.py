@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import betaln, gammaln, log_ndtr
+from numpy.typing import NDArray
+from scipy.special import betaln, expit, gammaln, log_ndtr
 
 from .compilation import kernel
 from .priors import POSITIVE_PRIORS, add_log_prior
@@ -37,6 +38,7 @@ __all__ = [
     "add_coefficient_prior",
     "compile_prior",
     "from_line",
+    "from_line_many",
     "to_line",
 ]
 
@@ -188,6 +190,17 @@ def to_line(value: float, prior: CompiledPrior) -> float:
         return float(np.log(share) - np.log1p(-share))
     distance = value - prior.lower if prior.line == ABOVE else prior.upper - value
     return float(np.log(distance)) if distance > 0 else 0.0
+
+
+def from_line_many(prior: CompiledPrior, t: NDArray) -> NDArray[np.float64]:
+    """Coefficients of many t."""
+    if prior.line == ABOVE:
+        return prior.lower + np.exp(t)
+    if prior.line == BELOW:
+        return prior.upper - np.exp(t)
+    if prior.line == BETWEEN:
+        return prior.lower + (prior.upper - prior.lower) * expit(t)
+    return t
 
 
 @kernel

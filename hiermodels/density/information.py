@@ -22,7 +22,7 @@ from .compilation import kernel
 from .layout import Section
 from .rows import Link, RowModel
 
-__all__ = ["Point", "freeze"]
+__all__ = ["Point", "freeze", "not_frozen"]
 
 SIMULATED, FEWEST, MOST = 100_000, 8, 100
 """Responses drawn in all, and between how many and how many for each row."""
@@ -82,6 +82,17 @@ def freeze(model: RowModel, at: Point, *, seed: int = 0) -> dict[Section, NDArra
     target = score + np.einsum("nkl,ln->kn", information, at.linear(model, at.slopes * at.t))
     mean, precision = approximate_priors(model, at.t)
     return assemble(model, at, information, target) | {
+        Section.COMMON_MEAN: mean,
+        Section.COMMON_PRECISION: precision,
+    }
+
+
+def not_frozen(model: RowModel, at: Point) -> dict[Section, NDArray]:
+    """The sections of nothing known: coordinates are then z and the common coefficients."""
+    K, n = model.offsets.shape
+    mean, precision = approximate_priors(model, at.t)
+    # their prior is as wide as a common coefficient is before anything is known of it
+    return assemble(model, at, np.zeros((n, K, K)), np.zeros((K, n))) | {
         Section.COMMON_MEAN: mean,
         Section.COMMON_PRECISION: precision,
     }
@@ -171,9 +182,7 @@ def occurring_columns(
     # a level without rows still has the common columns: its panel is zero there
     found = np.unique(np.concatenate([*keys, levels + n]))
     pointers = np.searchsorted(found, np.arange(n_levels + 1) * size)
-    columns = np.concatenate(
-        [found[a:b] - j * size for j, (a, b) in enumerate(pairwise(pointers))]
-    )
+    columns = np.concatenate([found[a:b] - j * size for j, (a, b) in enumerate(pairwise(pointers))])
     return pointers.astype(np.int64), columns.astype(np.int64)
 
 

@@ -569,9 +569,7 @@ def _density(t, words, by_t):
     _predictors_back(row_slope, words, by_b, by_v)
     for k in range(p):
         by_v[m + k] = by_v[m + k] * common_slope[k] + by_prior[k]
-    _pull_back(
-        theta, t, words, lambdas, C, G, T, L, h, w, v, z, by_b, by_v, by_theta, by_t[d:]
-    )
+    _pull_back(theta, t, words, lambdas, C, G, T, L, h, w, v, z, by_b, by_v, by_theta, by_t[d:])
     for k in range(d):
         by_t[k] = by_theta[k] * slope[k] + log_slope[k]
     return value

@@ -14,29 +14,32 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numba.core.ccallback import CFunc
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-from .coordinates import PLAIN, PROBIT, SOFT
+from .coefficientpriors import from_line_many, to_line
+from .coordinates import PLAIN
 from .covariance import sds_and_correlations
-from .information import Point, coefficient, freeze
+from .information import Point, freeze, not_frozen
 from .informed import informed_callback, informed_expansion
 from .layout import Section
 from .nuts import run_nuts
-from .pilot import FLATTEST, KNEE_SHIFT, STEEPEST, STEP
-from .recovery import by_block
+from .pilot import STEP, bends_of, whitening
 from .rows import RowModel, RowProblem, row_model
-from .sampling import ENOUGH, FEWEST_TO_JUDGE, MOST_THINNING, available_cores
+from .sampling import FEWEST_TO_JUDGE, MOST_THINNING, available_cores
 from .trace import Trace, least_effective
 
-__all__ = ["informed_log_density", "sample_informed"]
+__all__ = ["COORDINATES", "Frozen", "evaluate", "expand", "first_freeze", "sample_informed"]
 
-LARGEST_WHITENED = 300
-"""Coordinates that are whitened densely; above, those of theta and the common coefficients."""
+COORDINATES = ("informed", "plain")
+"""Informed non-centring, and plain non-centring: the same density with nothing frozen."""
+TUNE = {"informed": 200, "plain": 1000}
+TARGET_ACCEPT = {"informed": 0.8, "plain": 0.95}
+ENOUGH = {"informed": 0.3, "plain": 0.1}
+"""Effective draws wanted per draw; a plain draw takes many gradients."""
 FREEZES, CLOSE = 6, 0.05
-"""Freezes of the pilot at most, and the largest move, in posterior sds, after which it stops."""
+"""Freezes of the pilot at most, and the largest move of theta after which it stops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +57,12 @@ class Frozen:
         return replace(self, sections=self.sections | sections)
 
 
-def evaluate(x: NDArray, words: NDArray, density: CFunc) -> tuple[float, NDArray[np.float64]]:
+def evaluate(x: NDArray, words: NDArray) -> tuple[float, NDArray[np.float64]]:
     """Log-density and gradient at x, through the callback that NUTS calls."""
     x = np.ascontiguousarray(x, float)
     gradient, value = np.empty(len(x)), ctypes.c_double()
     doubles = ctypes.POINTER(ctypes.c_double)
-    code = density.ctypes(
+    code = informed_callback().ctypes(
         len(x),
         x.ctypes.data_as(doubles),
         gradient.ctypes.data_as(doubles),
@@ -80,43 +83,43 @@ def expand(x: NDArray, words: NDArray) -> NDArray[np.float64]:
 
 
 def first_freeze(model: RowModel) -> Frozen:
-    """At the starting coefficients, without effects."""
-    t = np.array([line_of(model, k, value) for k, value in enumerate(model.start)])
-    plain = {
+    """At the starting coefficients, without effects; coordinates x = (theta, u)."""
+    return Frozen(model=model, sections=_plain_coordinates(model) | freeze(model, _start(model)))
+
+
+def without_freeze(model: RowModel) -> Frozen:
+    """Plain non-centring, x = (theta, t of the common coefficients, z), from the starting ones."""
+    return Frozen(
+        model=model, sections=_plain_coordinates(model) | not_frozen(model, _start(model))
+    )
+
+
+def _start(model: RowModel) -> Point:
+    pairs = zip(model.start, model.priors, strict=True)
+    return Point.without_effects(model, np.array([to_line(value, prior) for value, prior in pairs]))
+
+
+def _plain_coordinates(model: RowModel) -> dict[Section, NDArray]:
+    d = model.n_theta
+    return {
         Section.CENTRE: np.zeros(model.dimension),
-        Section.SCALE: np.zeros(0),
-        Section.BENDS: np.full(model.n_theta, PLAIN),
-        Section.KNEES: np.zeros(model.n_theta),
+        Section.SCALE: np.eye(d),
+        Section.BENDS: np.full(d, PLAIN),
+        Section.KNEES: np.zeros(d),
     }
-    at = Point.without_effects(model, t)
-    return Frozen(model=model, sections=plain | freeze(model, at))
-
-
-def line_of(model: RowModel, k: int, value: float) -> float:
-    """The t of a start value, by bisection where it is not on the line itself."""
-    from .coefficientpriors import to_line
-
-    return to_line(value, model.priors[k])
 
 
 def point_of(model: RowModel, expanded: NDArray) -> Point:
     """The coefficients of one stored draw."""
     d, p = model.n_theta, model.n_common
     others, head = np.split(expanded[d + p :], [model.n_others])
-    effects = [head.reshape(model.blocks[0].n_levels, -1)]
-    start = 0
-    for block in model.blocks[1:]:
-        size = block.n_levels * block.n_columns
-        effects.append(others[start : start + size].reshape(block.n_levels, -1))
-        start += size
-    return Point(model, expanded[d : d + p], tuple(effects))
+    effects = split_effects(model, head[None], others[None])
+    return Point(model, expanded[d : d + p], tuple(effects[k][0] for k in model.order))
 
 
 def find_mode(start: NDArray, words: NDArray) -> NDArray[np.float64]:
-    density = informed_callback()
-
     def negative(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        value, gradient = evaluate(x, words, density)
+        value, gradient = evaluate(x, words)
         return -value, -gradient
 
     return minimize(
@@ -124,99 +127,91 @@ def find_mode(start: NDArray, words: NDArray) -> NDArray[np.float64]:
     ).x
 
 
-def curvature(x: NDArray, words: NDArray, coordinates: NDArray) -> NDArray[np.float64]:
-    """Minus the Hessian of the log-density, of some of the coordinates."""
-    density = informed_callback()
-    rows = []
-    for k in coordinates:
-        step = np.zeros(len(x))
-        step[k] = STEP
-        above, below = evaluate(x + step, words, density), evaluate(x - step, words, density)
-        rows.append((below[1] - above[1])[coordinates] / (2 * STEP))
+def theta_curvature(x: NDArray, frozen: Frozen) -> NDArray[np.float64]:
+    """Minus the Hessian of the log-density by theta; u is nearly independent of theta."""
+    words, d = frozen.words, frozen.model.n_theta
+    steps = STEP * np.eye(len(x))[:d]
+    rows = [(evaluate(x - e, words)[1] - evaluate(x + e, words)[1])[:d] / (2 * STEP) for e in steps]
     return 0.5 * (np.array(rows) + np.transpose(rows))
 
 
 def pilot(model: RowModel) -> Frozen:
-    """Freeze at the mode, bend where a boundary is near, centre and whiten."""
-    frozen = first_freeze(model)
-    x = np.zeros(model.dimension)
-    theta = np.full(model.n_theta, np.nan)
+    """Freeze at the mode, bend where a boundary is near, centre, and whiten theta.
+
+    Raises
+    ------
+    FloatingPointError
+        Where the density or its gradient is not finite on the way.
+    """
+    frozen, d = first_freeze(model), model.n_theta
+    x, theta = np.zeros(model.dimension), np.full(d, np.nan)
     for seed in range(1, FREEZES):
         x = find_mode(x, frozen.words)
         found = expand(x, frozen.words)
         frozen = frozen.changed(freeze(model, point_of(model, found), seed=seed))
-        # in the new coordinates u = 0 is the mode of the approximation at the same theta
-        x[model.n_theta :] = 0.0
-        if np.all(np.abs(found[: model.n_theta] - theta) < CLOSE):
+        x[d:] = 0.0  # the mode of the new approximation at the same theta
+        if np.all(np.abs(found[:d] - theta) < CLOSE):
             break
-        theta = found[: model.n_theta].copy()
+        theta = found[:d].copy()
     x = find_mode(x, frozen.words)
-    leading = leading_coordinates(model)
-    bends, knees = choose_bends(model, x, curvature(x, frozen.words, np.arange(model.n_theta)))
+    bends, knees = bends_of(model.theta.places, x[:d], theta_curvature(x, frozen))
     frozen = frozen.changed({Section.BENDS: bends, Section.KNEES: knees})
     x = find_mode(x, frozen.words)
-    scale = whitening(curvature(x, frozen.words, leading))
-    return frozen.changed({Section.CENTRE: x, Section.SCALE: scale})
-
-
-def leading_coordinates(model: RowModel) -> NDArray[np.int64]:
-    if model.dimension <= LARGEST_WHITENED:
-        return np.arange(model.dimension)
-    return np.arange(model.n_theta)
-
-
-def choose_bends(model: RowModel, mode: NDArray, bent: NDArray) -> tuple[NDArray, NDArray]:
-    d = model.n_theta
-    bends, knees = np.full(d, PLAIN), np.zeros(d)
-    spread = np.minimum(1.0, 1.0 / np.sqrt(np.maximum(np.diag(bent), 1e-8)))
-    for places in model.theta.places:
-        bends[places.sd] = SOFT
-        knees[places.sd] = mode[places.sd] + np.log(spread[places.sd]) + KNEE_SHIFT
-        bends[places.partial[places.partial >= 0]] = PROBIT
-    return bends, knees
-
-
-def whitening(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inverse square root of the curvature."""
-    if not np.all(np.isfinite(matrix)):
-        return np.eye(len(matrix))
-    values, vectors = np.linalg.eigh(matrix)
-    return (vectors / np.sqrt(np.clip(values, FLATTEST, STEEPEST))) @ vectors.T
+    matrix = theta_curvature(x, frozen)
+    if not (np.all(np.isfinite(x)) and np.all(np.isfinite(matrix))):
+        raise FloatingPointError("the density is not finite near its mode")
+    return frozen.changed({Section.CENTRE: x, Section.SCALE: whitening(matrix)})
 
 
 def sample_informed(
     problem: RowProblem,
     *,
     draws: int = 1000,
-    tune: int = 200,
+    tune: int | None = None,
     chains: int = 4,
     cores: int | None = None,
     seed: int = 0,
-    target_accept: float = 0.8,
+    target_accept: float | None = None,
     progress: bool = False,
     progress_callback: Callable | None = None,
+    coordinates: str = "informed",
 ) -> dict[str, Any]:
     """Arrays (chains, draws, ...): ``common`` (p,), by block ``sd_g``, ``cor_g``, ``b_g``, and
-    statistics. ``common`` are the coefficients of all predictors as they enter them."""
-    cores = cores or available_cores()
+    statistics.
+
+    ``common`` are the coefficients of all predictors, on the scale of their priors; thresholds as
+    they enter their predictor. Where the pilot fails, plain non-centring; ``method`` says which.
+    """
     with threadpool_limits(1):
         model = row_model(problem)
-        frozen = pilot(model)
-        trace = sample_enough(
+        frozen, used = _choose_coordinates(model, coordinates)
+        trace = _sample_enough(
             frozen,
+            enough=ENOUGH[used],
             draws=draws,
-            tune=tune,
+            tune=TUNE[used] if tune is None else tune,
             chains=chains,
-            cores=min(chains, cores),
+            cores=min(chains, cores or available_cores()),
             seed=seed,
-            target_accept=target_accept,
+            target_accept=target_accept or TARGET_ACCEPT[used],
             progress=progress,
             progress_callback=progress_callback,
         )
-    return name_draws(model, trace)
+    return name_draws(model, replace(trace, method=used))
 
 
-def sample_enough(frozen: Frozen, *, draws: int, **settings: Any) -> Trace:
+def _choose_coordinates(model: RowModel, wanted: str) -> tuple[Frozen, str]:
+    if wanted not in COORDINATES:
+        raise ValueError(f"no coordinates {wanted!r}; there are {COORDINATES}")
+    if wanted == "informed":
+        try:
+            return pilot(model), wanted
+        except (FloatingPointError, np.linalg.LinAlgError):
+            pass
+    return without_freeze(model), "plain"
+
+
+def _sample_enough(frozen: Frozen, *, enough: float, draws: int, **settings: Any) -> Trace:
     """NUTS; where the effective sample is small, more draws, thinned."""
     words = frozen.words
 
@@ -233,7 +228,7 @@ def sample_enough(frozen: Frozen, *, draws: int, **settings: Any) -> Trace:
     trace, m = run(draws), frozen.model.n_theta + frozen.model.n_common
     if trace.interrupted or draws < FEWEST_TO_JUDGE:
         return trace
-    wanted = ENOUGH * settings["chains"] * draws
+    wanted = enough * settings["chains"] * draws
     thinning = min(MOST_THINNING, math.ceil(wanted / least_effective(trace.theta[..., :m])))
     return trace if thinning <= 1 else run(draws * thinning).thin(thinning)
 
@@ -242,7 +237,9 @@ def name_draws(model: RowModel, trace: Trace) -> dict[str, Any]:
     d, p = model.n_theta, model.n_common
     shape, flat = trace.theta.shape[:2], trace.theta.reshape(-1, trace.theta.shape[2])
     t, others, head = np.split(flat[:, d:], [p, p + model.n_others], axis=1)
-    common = np.stack([natural(model, k, t[:, k]) for k in range(p)], axis=1)
+    common = np.stack(
+        [from_line_many(prior, t[:, k]) for k, prior in enumerate(model.priors)], axis=1
+    )
     result: dict[str, Any] = {"common": common.reshape(*shape, p)}
     effects = split_effects(model, head, others)
     for name, places, b in zip(model.names, model.theta.places, effects, strict=True):
@@ -257,24 +254,6 @@ def name_draws(model: RowModel, trace: Trace) -> dict[str, Any]:
     )
 
 
-def natural(model: RowModel, k: int, t: NDArray) -> NDArray[np.float64]:
-    """A common coefficient on the scale of its prior, from the line."""
-    prior = model.priors[k]
-    return from_line_many(prior.line, t, prior.lower, prior.upper)
-
-
-def from_line_many(line: int, t: NDArray, lower: float, upper: float) -> NDArray[np.float64]:
-    from .coefficientpriors import ABOVE, BELOW, BETWEEN
-
-    if line == ABOVE:
-        return lower + np.exp(t)
-    if line == BELOW:
-        return upper - np.exp(t)
-    if line == BETWEEN:
-        return lower + (upper - lower) / (1.0 + np.exp(-t))
-    return t
-
-
 def split_effects(model: RowModel, head: NDArray, others: NDArray) -> list[NDArray[np.float64]]:
     """Effects (S, J, q) of the blocks in the order of the problem."""
     parts, start = {}, 0
@@ -284,10 +263,3 @@ def split_effects(model: RowModel, head: NDArray, others: NDArray) -> list[NDArr
         parts[number] = source.reshape(len(head), block.n_levels, block.n_columns)
         start += 0 if number == model.order[0] else size
     return [parts[k] for k in range(len(model.names))]
-
-
-def informed_log_density(problem: RowProblem, x: NDArray) -> tuple[float, NDArray, NDArray]:
-    """Value and gradient at x = (theta, u) of the first freeze, and what is stored of x."""
-    words = first_freeze(row_model(problem)).words
-    value, gradient = evaluate(x, words, informed_callback())
-    return value, gradient, expand(x, words)

@@ -156,9 +156,7 @@ def row_model(problem: RowProblem) -> RowModel:
     sorted_problem = _sorted(problem, rows)
     in_order = tuple(_sorted_block(blocks[k], rows) for k in order)
     theta = describe_theta(_as_gaussian(blocks, tuple(sd_priors), tuple(etas)))
-    priors = tuple(
-        compile_prior(prior) for part in problem.predictors for prior in part.priors
-    )
+    priors = tuple(compile_prior(prior) for part in problem.predictors for prior in part.priors)
     counts = [part.X.shape[1] for part in problem.predictors]
     return _with_sections(
         RowModel(
