@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .coefficientpriors import add_coefficient_prior, from_line
 from .compilation import kernel
+from .crossproducts import make_dense
 from .layout import Section
 from .rows import Link, RowModel
 
@@ -163,13 +164,14 @@ def assemble(
         at_column, np.ascontiguousarray(values), owners, information, target,
         pointers, occurring, own, panels, rest,
     )  # fmt: skip
-    return {
+    sections = {
         Section.OWN: own,
         Section.PANELS: panels,
         Section.POINTERS: pointers,
         Section.COLUMNS: occurring,
         Section.REST: rest + np.tril(rest, -1).T,
     }
+    return sections if model.sparse else make_dense(sections)
 
 
 def occurring_columns(

@@ -24,17 +24,27 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from . import panels
+from . import informed_lanes as lanes
+from . import informed_panels as panels
 from .coefficientpriors import add_coefficient_prior, from_line
 from .compilation import SUM, callback, kernel
-from .coordinates import DENSITY, EXPANSION, OK, WRONG_SIZE, NOT_FINITE, bend, buffer_at
+from .coordinates import DENSITY, EXPANSION, NOT_FINITE, OK, WRONG_SIZE, bend, buffer_at
 from .covariance import add_chain_rule
 from .lapack import factor, log_diagonal, solve_lower, solve_lower_transposed
 from .layout import COLUMN_START, LEVELS, WIDTH, Section, Size, floats, integers
 from .likelihoodcall import call_likelihood
 from .priors import add_log_prior
-from .rest import FORWARD, TRANSPOSED, all_lambdas, congruence, factor_table, lambda_of
-from .rest import places_of, rest_size, scale_draw
+from .rest import (
+    FORWARD,
+    TRANSPOSED,
+    all_lambdas,
+    congruence,
+    factor_table,
+    lambda_of,
+    places_of,
+    rest_size,
+    scale_draw,
+)
 
 __all__ = ["informed_callback", "informed_expansion"]
 
@@ -50,7 +60,7 @@ CENTRE, SCALE, BENDS, KNEES = (
     np.int64(Section.KNEES),
 )
 MEAN, PRECISION = np.int64(Section.COMMON_MEAN), np.int64(Section.COMMON_PRECISION)
-REST, PANELS = np.int64(Section.REST), np.int64(Section.PANELS)
+REST = np.int64(Section.REST)
 RESPONSE, TRIALS, COUNTS = (
     np.int64(Section.RESPONSE),
     np.int64(Section.TRIALS),
@@ -68,6 +78,7 @@ GROUP_COLUMNS, GROUP_LEVELS, GROUP_PREDICTORS = (
     np.int64(Section.GROUP_PREDICTORS),
 )
 PARAMETERS, COMMON, POTRF = int(Size.PARAMETERS), int(Size.COMMON), int(Size.POTRF)
+SPARSE = int(Size.SPARSE)
 ROWS, PREDICTORS, LIKELIHOOD, ORDERED = (
     int(Size.ROWS),
     int(Size.PREDICTORS),
@@ -78,12 +89,12 @@ LINK_LOG, LINK_LOGIT = 1, 2
 ABOVE, BETWEEN = 1, 3
 HALF_LOG_2PI = 0.5 * np.log(2.0 * np.pi)
 
-factor_level, level_columns, level_panel = (
-    panels.factor_level,
-    panels.level_columns,
-    panels.level_panel,
-)
-own_products, solve_level = panels.own_products, panels.solve_level
+cholesky_back, symmetric = panels.cholesky_back, panels.symmetric
+lane_storage, panel_storage = lanes.storage, panels.storage
+lane_factors, panel_factors = lanes.factor_levels, panels.factor_levels
+lane_coefficients, panel_coefficients = lanes.coefficients, panels.coefficients
+lane_pull, panel_pull = lanes.pull, panels.pull
+lane_back, panel_back = lanes.back, panels.back
 
 
 # --- the coordinates ---------------------------------------------------------------------------
@@ -131,42 +142,29 @@ def _theta_of(t, words, theta, slope, log_slope):
 
 
 @kernel
-def _factor_head(Lambda, words, q, C, G):
-    """C (J, q, q) and G = C^-1 Lambda'[B r], ragged as the panels; return the sum of log C_kk."""
-    own = own_products(words, q)
-    half_log, start = 0.0, 0
-    for j in range(len(own)):
-        factor_level(Lambda, 1.0, own[j], C[j])
-        half_log += log_diagonal(C[j])
-        panel = level_panel(words, q, j)
-        stop = start + panel.size
-        solve_level(C[j], Lambda, 1.0, panel, G[start:stop].reshape(panel.shape))
-        start = stop
-    return half_log
+def _storage(words, n):
+    """Room for the factors of the levels; see `informed_lanes` and `informed_panels`."""
+    table = factor_table(words)
+    if integers(words, SIZES)[SPARSE]:
+        of_C, of_G = panel_storage(table, words)
+    else:
+        of_C, of_G = lane_storage(table, n)
+    return np.empty(of_C), np.empty(of_G)
 
 
 @kernel
-def _schur(words, q, G, T):
-    """Write T (n + 1, n + 1), lower and upper."""
+def _eliminate(Lambda, words, C, G, T):
+    """Factor the levels, write T (n + 1, n + 1), and return the sum of log C_kk."""
     stored, n = floats(words, REST), T.shape[0] - 1
     for a in range(n + 1):
         _copy(T[a], stored[a * (n + 1) : (a + 1) * (n + 1)])
-    start = 0
-    for j in range(len(own_products(words, q))):
-        columns = level_columns(words, j)
-        stop = start + q * len(columns)
-        part = G[start:stop].reshape((q, len(columns)))
-        for k in range(q):
-            g = part[k]
-            for a in range(len(columns)):
-                row, value = T[columns[a]], g[a]
-                for b in range(a + 1):
-                    row[columns[b]] -= value * g[b]
-        start = stop
+    if not integers(words, SIZES)[SPARSE]:
+        return lane_factors(Lambda, words, C, G, T)
+    half_log = panel_factors(Lambda, words, C, G, T)
     for a in range(n + 1):
         for b in range(a):
             T[b, a] = T[a, b]
-    return T
+    return half_log
 
 
 @kernel
@@ -188,24 +186,6 @@ def _rest_factor(lambdas, words, T, n, S, s):
             S[i, i] += precision[i - first]
             s[i] += precision[i - first] * mean[i - first]
     return factor(S, integers(words, SIZES)[POTRF])
-
-
-@kernel
-def _head_coefficients(words, q, C, G, v, u, z):
-    """Write z_j = C^-T (h_j + u_j - G_j v)."""
-    start = 0
-    for j in range(len(C)):
-        columns = level_columns(words, j)
-        last = len(columns) - 1
-        stop = start + q * (last + 1)
-        part = G[start:stop].reshape((q, last + 1))
-        for k in range(q):
-            value = part[k, last] + u[j * q + k]
-            for c in range(last):
-                value -= part[k, c] * v[columns[c]]
-            z[j * q + k] = value
-        solve_lower_transposed(C[j], z[j * q : (j + 1) * q])
-        start = stop
 
 
 @kernel
@@ -362,34 +342,6 @@ def _likelihood(eta, words, slope):
 
 
 @kernel
-def _cholesky_back(L, back):
-    """From the gradient by L make that by the lower triangle of L L', each pair counted once."""
-    for j in range(L.shape[0] - 1, -1, -1):
-        inverse = 1.0 / L[j, j]
-        diagonal = back[j, j]
-        for i in range(j + 1, L.shape[0]):
-            diagonal -= back[i, j] * L[i, j] * inverse
-        diagonal *= inverse
-        row, row_back = L[j, :j], back[j, :j]
-        _add_scaled(row_back, -diagonal, row)
-        for i in range(j + 1, L.shape[0]):
-            below = back[i, j] * inverse
-            back[i, j] = below
-            _add_scaled(row_back, -below, L[i, :j])
-            _add_scaled(back[i, :j], -below, row)
-        back[j, j] = 0.5 * diagonal
-
-
-@kernel
-def _symmetric(back):
-    """Overwrite a lower triangle, each pair counted once, by the full symmetric gradient."""
-    for i in range(back.shape[0]):
-        for j in range(i):
-            back[i, j] *= 0.5
-            back[j, i] = back[i, j]
-
-
-@kernel
 def _rest_back(lambdas, words, L, T, h, w, g, by_v, by_raw, slopes):
     """From g = dF/du of the rest make the gradient by T (n + 1, n + 1), in by_raw, and by Lambda.
 
@@ -403,8 +355,8 @@ def _rest_back(lambdas, words, L, T, h, w, g, by_v, by_raw, slopes):
         for j in range(i + 1):
             S[i, j] = -w[i] * g[j] - p[i] * h[j]
         S[i, i] -= 1.0 / L[i, i]
-    _cholesky_back(L, S)
-    _symmetric(S)
+    cholesky_back(L, S)
+    symmetric(S)
     _lambda_of_rest(table, T, S, p, w, by_v, lambdas, slopes)
     for i in range(n):  # Lambda S Lambda', and Lambda p
         scale_draw(lambdas, table, S[i], FORWARD)
@@ -422,7 +374,7 @@ def _lambda_of_rest(table, T, S, p, w, by_v, lambdas, slopes):
     """Add to the slopes by Lambda: 2 T Lambda S + t p' + by_v w', on the diagonal blocks."""
     n = len(w)
     for f in range(1, len(table)):
-        q, Lambda = table[f, WIDTH], lambda_of(lambdas, table, f)
+        q = table[f, WIDTH]
         slope = lambda_of(slopes, table, f)
         for level in range(table[f, LEVELS]):
             start = table[f, COLUMN_START] + level * q
@@ -433,82 +385,6 @@ def _lambda_of_rest(table, T, S, p, w, by_v, lambdas, slopes):
                 for a in range(b, q):
                     slope[a, b] += 2.0 * _dot(T[start + a, :n], line)
                     slope[a, b] += T[n, start + a] * p[start + b] + by_v[start + a] * w[start + b]
-
-
-@kernel
-def _head_back(Lambda, words, C, G, v, z, g, by_raw, by_b, slope):
-    """Add the gradient by Lambda of the eliminated factor."""
-    q, n = Lambda.shape[0], by_raw.shape[0] - 1
-    own = own_products(words, q)
-    K, work = np.empty((q, q)), np.empty((q, q))
-    start = 0
-    for j in range(len(own)):
-        columns, panel = level_columns(words, j), level_panel(words, q, j)
-        width = len(columns)
-        part = G[start : start + q * width].reshape((q, width))
-        start += q * width
-        back = np.empty((q, width))
-        zj, gj = z[j * q : (j + 1) * q], g[j * q : (j + 1) * q]
-        for k in range(q):
-            # by G and, in the last column, by h; both lose what T does
-            for c in range(width - 1):
-                back[k, c] = -gj[k] * v[columns[c]]
-            back[k, width - 1] = gj[k]
-        _schur_back(part, by_raw, columns, n, back)
-        _solve_transposed_columns(C[j], back)
-        for a in range(q):
-            for b in range(a + 1):
-                K[a, b] = -zj[a] * gj[b] - _dot(back[a], part[b])
-                slope[a, b] += by_b[j * q + a] * zj[b] + _dot(panel[a], back[b])
-            K[a, a] -= 1.0 / C[j, a, a]
-        _cholesky_back(C[j], K)
-        _symmetric(K)
-        _add_own(Lambda, own[j], K, work, slope)
-
-
-@kernel
-def _schur_back(part, by_raw, columns, n, back):
-    """T loses G'G and t loses G'h: subtract 2 G by_T + h by_t' from G's, and G by_t from h's."""
-    q, last = part.shape[0], len(columns) - 1
-    for a in range(last):
-        row = by_raw[columns[a]]
-        for k in range(q):
-            value = 2.0 * part[k, a]
-            for c in range(last):
-                back[k, c] -= value * row[columns[c]]
-    row = by_raw[n]
-    for k in range(q):
-        h, total = part[k, last], 0.0
-        for c in range(last):
-            back[k, c] -= h * row[columns[c]]
-            total += part[k, c] * row[columns[c]]
-        back[k, last] -= total
-
-
-@kernel
-def _solve_transposed_columns(C, X):
-    """Overwrite X (q, width) by C^-T X."""
-    for i in range(C.shape[0] - 1, -1, -1):
-        inverse = 1.0 / C[i, i]
-        for c in range(X.shape[1]):
-            X[i, c] *= inverse
-        for k in range(i):
-            _add_scaled(X[k], -C[i, k], X[i])
-
-
-@kernel
-def _add_own(Lambda, own, K, work, slope):
-    """Add 2 W Lambda K to the slope by Lambda."""
-    q = Lambda.shape[0]
-    for a in range(q):
-        for b in range(q):
-            work[a, b] = 0.0
-            for i in range(b, q):
-                work[a, b] += own[a, i] * Lambda[i, b]
-    for a in range(q):
-        for b in range(a + 1):
-            for i in range(q):
-                slope[a, b] += 2.0 * work[a, i] * K[i, b]
 
 
 # --- value and gradient ------------------------------------------------------------------------
@@ -522,8 +398,7 @@ def _map(theta, u, words, lambdas, C, G, T, L, h, w, v, z, head):
     """
     n, table = rest_size(words), factor_table(words)
     q, Lambda = table[0, WIDTH], lambda_of(lambdas, table, 0)
-    half_log = _factor_head(Lambda, words, q, C, G)
-    _schur(words, q, G, T)
+    half_log = _eliminate(Lambda, words, C, G, T)
     if not _rest_factor(lambdas, words, T, n, L, h):
         return np.nan
     solve_lower(L, h)
@@ -532,7 +407,10 @@ def _map(theta, u, words, lambdas, C, G, T, L, h, w, v, z, head):
     solve_lower_transposed(L, w)
     _copy(v, w)
     scale_draw(lambdas, table, v, FORWARD)
-    _head_coefficients(words, q, C, G, v, u[n:], z)
+    if integers(words, SIZES)[SPARSE]:
+        panel_coefficients(words, q, C, G, v, u[n:], z)
+    else:
+        lane_coefficients(words, q, C, G, v, u[n:], z)
     _effects_of(Lambda, z, head)
     return half_log + log_diagonal(L)
 
@@ -550,7 +428,7 @@ def _density(t, words, by_t):
         theta, integers(words, FORMS), floats(words, NUMBERS).reshape((d, 4)), by_theta
     )
     lambdas = all_lambdas(theta, words)
-    C, G = np.empty((levels, q, q)), np.empty(len(floats(words, PANELS)))
+    C, G = _storage(words, n)
     T, L, h = np.empty((n + 1, n + 1)), np.empty((n, n)), np.empty(n)
     w, v, z, head = np.empty(n), np.empty(n), np.empty(levels * q), np.empty(levels * q)
     value -= _map(theta, t[d:], words, lambdas, C, G, T, L, h, w, v, z, head)
@@ -579,23 +457,12 @@ def _density(t, words, by_t):
 def _pull_back(theta, t, words, lambdas, C, G, T, L, h, w, v, z, by_b, by_v, by_theta, by_u):
     """Write the gradient by u = (rest, head) and add that by theta."""
     n, table = len(w), factor_table(words)
-    m, q, Lambda = n - integers(words, SIZES)[COMMON], table[0, WIDTH], lambda_of(lambdas, table, 0)
-    g = by_u[n:]
-    start = 0
-    for j in range(len(C)):
-        gj = g[j * q : (j + 1) * q]
-        for k in range(q):
-            gj[k] = -z[j * q + k]
-            for i in range(k, q):
-                gj[k] += Lambda[i, k] * by_b[j * q + i]
-        solve_lower(C[j], gj)
-        columns = level_columns(words, j)
-        width = len(columns)
-        part = G[start : start + q * width].reshape((q, width))
-        for k in range(q):
-            for c in range(width - 1):
-                by_v[columns[c]] -= part[k, c] * gj[k]
-        start += q * width
+    m, Lambda = n - integers(words, SIZES)[COMMON], lambda_of(lambdas, table, 0)
+    g, sparse = by_u[n:], integers(words, SIZES)[SPARSE]
+    if sparse:
+        panel_pull(Lambda, words, C, G, z, by_b, g, by_v)
+    else:
+        lane_pull(Lambda, words, C, G, z, by_b, g, by_v)
     rest = by_u[:n]
     _copy(rest, by_v)
     scale_draw(lambdas, table, rest, TRANSPOSED)
@@ -604,7 +471,11 @@ def _pull_back(theta, t, words, lambdas, C, G, T, L, h, w, v, z, by_b, by_v, by_
     solve_lower(L, rest)
     slopes, by_raw = np.zeros(len(lambdas)), np.zeros((n + 1, n + 1))
     _rest_back(lambdas, words, L, T, h, w, rest, by_v, by_raw, slopes)
-    _head_back(Lambda, words, C, G, v, z, g, by_raw, by_b, lambda_of(slopes, table, 0))
+    slope = lambda_of(slopes, table, 0)
+    if sparse:
+        panel_back(Lambda, words, C, G, v, z, g, by_raw, by_b, slope)
+    else:
+        lane_back(Lambda, words, C, G, v, z, g, by_raw, by_b, slope)
     for f in range(len(table)):
         sd_places, partial_places = places_of(words, f)
         add_chain_rule(
@@ -667,7 +538,7 @@ def informed_expansion(n, n_expanded, x, expanded, data):
     slope, log_slope, v = np.empty(d), np.empty(d), np.empty(size)
     _theta_of(t, words, out[:d], slope, log_slope)
     lambdas = all_lambdas(out[:d], words)
-    C, G = np.empty((levels, q, q)), np.empty(len(floats(words, PANELS)))
+    C, G = _storage(words, size)
     T, L = np.empty((size + 1, size + 1)), np.empty((size, size))
     h, w, z = np.empty(size), np.empty(size), np.empty(levels * q)
     _map(out[:d], t[d:], words, lambdas, C, G, T, L, h, w, v, z, out[d + size :])

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from .coefficientpriors import CoefficientPrior, CompiledPrior, compile_prior
 from .covariance import Theta, describe_theta
+from .crossproducts import DENSE_UP_TO
 from .lapack import lapack_addresses
 from .layout import Section, pack
 from .problem import BlockData, GaussianProblem, PositivePrior
@@ -130,6 +131,11 @@ class RowModel:
         return self.n_others + self.n_common
 
     @property
+    def sparse(self) -> bool:
+        """Whether panels hold only the columns that occur."""
+        return self.blocks[0].n_columns * (self.rest_size + 1) > DENSE_UP_TO
+
+    @property
     def dimension(self) -> int:
         """D, the number of coordinates of NUTS."""
         return self.n_theta + self.rest_size + self.n_head
@@ -231,7 +237,19 @@ def _with_sections(model: RowModel) -> RowModel:
     K = len(problem.predictors)
     first = np.flatnonzero([part.ordered for part in problem.predictors])
     ordered = np.searchsorted(model.common_predictor, first[0]) if len(first) else p
-    sizes = [d, p, -1, potrf, potri, True, False, len(problem.y), K, problem.likelihood, ordered]
+    sizes = [
+        d,
+        p,
+        -1,
+        potrf,
+        potri,
+        model.sparse,
+        False,
+        len(problem.y),
+        K,
+        problem.likelihood,
+        ordered,
+    ]
     numbers = [prior[3:] for prior in model.priors]
     forms = [(*prior[:3], link) for prior, link in zip(model.priors, model.links, strict=True)]
     sections = {
