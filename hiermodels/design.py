@@ -52,7 +52,7 @@ WEIGHTS, SE = "_weights_", "_se_"
 #: Families that can have known standard errors.
 WITH_SE = ("gaussian", "student")
 #: Names of dimensions that a factor would collide with.
-RESERVED = ("chain", "draw", "row", "term", "threshold")
+RESERVED = ("chain", "draw", "row", "term", "cut")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
