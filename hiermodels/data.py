@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ class Rows:
     n_dropped: int
 
 
-def to_pandas(data: Any, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def to_pandas(data: Any, columns: Iterable[str] | None = None) -> pd.DataFrame:
     """The table as pandas, with only these columns; pandas itself keeps its index."""
     if isinstance(data, Mapping):
         data = pd.DataFrame(data)
@@ -69,9 +69,14 @@ def to_pandas_columns(data: Any) -> list[str]:
 
 
 def select_rows(
-    formula: Formula, data: Any, *, missing: str = "drop", extra: Mapping[str, Any] | None = None
+    formula: Formula,
+    data: Any,
+    *,
+    others: Iterable[Formula] = (),
+    missing: str = "drop",
+    extra: Mapping[str, Any] | None = None,
 ) -> Rows:
-    """The complete rows of the columns that the formula uses.
+    """The complete rows of the columns that the formula uses, and ``others`` with it.
 
     ``extra`` are further columns by the name they shall have (weights, standard errors), given as
     the name of a column or as an array with one value for each row.
@@ -86,10 +91,12 @@ def select_rows(
     if missing not in MISSING:
         raise DataError(f"missing={missing!r}; valid: {', '.join(map(repr, MISSING))}.")
     valid = column_names(data)
-    for name in formula.columns:
-        if name.name not in valid:
-            raise formula.unknown_column(name, valid)
-    frame = to_pandas(data, formula.column_names)
+    formulas = (formula, *others)
+    for each in formulas:
+        for name in each.columns:
+            if name.name not in valid:
+                raise each.unknown_column(name, valid)
+    frame = to_pandas(data, dict.fromkeys(c for each in formulas for c in each.column_names))
     for column, value in (extra or {}).items():
         frame[column] = extra_column(column, value, data, valid, len(frame))
     if frame.empty:

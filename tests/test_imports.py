@@ -16,6 +16,8 @@ ORDER = [
     "formula",
     "families",
     "data",
+    "columns",
+    "response",
     "design",
     "printing",
     "priors",

@@ -24,6 +24,9 @@ from .supports import Observed, check_positive, check_real, check_unit
 
 __all__ = ["Beta", "Gamma", "Gaussian", "LogNormal", "Student", "ZeroInflatedBeta", "ZeroOneBeta"]
 
+#: A size as PyMC asks for it.
+type Size = tuple[int, ...] | None
+
 #: The median of |x| / sd of a normal distribution.
 NORMAL_MAD = 0.6744897501960817
 
@@ -204,6 +207,11 @@ def symbolic_shapes(family: Family, eta: Tensor, phi: Tensor) -> tuple[Tensor, T
     return mu * phi, rest * phi
 
 
+def drawn_shape(size: Size, *given: Array) -> tuple[int, ...]:
+    """What PyMC asks for, or None for the shape of the parameters."""
+    return tuple(size) if size is not None else np.broadcast_shapes(*map(np.shape, given))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZeroInflatedBeta(Beta):
     """0 with probability zi, else beta.
@@ -245,8 +253,9 @@ class ZeroInflatedBeta(Beta):
         def log_density(value: Tensor, a: Tensor, b: Tensor, zi: Tensor) -> Tensor:
             return pt.switch(pt.eq(value, 0), pt.log(zi), pt.log1p(-zi) + beta_log(value, a, b))
 
-        def random(a: Array, b: Array, zi: Array, rng: Generator, size: tuple[int, ...]) -> Array:
-            return np.where(rng.uniform(size=size) < zi, 0.0, rng.beta(a, b, size))
+        def random(a: Array, b: Array, zi: Array, rng: Generator, size: Size) -> Array:
+            inside = rng.beta(a, b, drawn_shape(size, a, b, zi))
+            return np.where(rng.uniform(size=inside.shape) < zi, 0.0, inside)
 
         a, b = symbolic_shapes(self, eta, aux["phi"])
         return pm.CustomDist.dist(a, b, aux["zi"], logp=log_density, random=random)
@@ -304,11 +313,10 @@ class ZeroOneBeta(ZeroInflatedBeta):
             inside = pt.log1p(-zoi) + beta_log(value, a, b)
             return pt.switch(pt.eq(value, 0) | pt.eq(value, 1), at_end, inside)
 
-        def random(
-            a: Array, b: Array, zoi: Array, coi: Array, rng: Generator, size: tuple[int, ...]
-        ) -> Array:
-            end = (rng.uniform(size=size) < coi).astype(float)
-            return np.where(rng.uniform(size=size) < zoi, end, rng.beta(a, b, size))
+        def random(a: Array, b: Array, zoi: Array, coi: Array, rng: Generator, size: Size) -> Array:
+            inside = rng.beta(a, b, drawn_shape(size, a, b, zoi, coi))
+            end = (rng.uniform(size=inside.shape) < coi).astype(float)
+            return np.where(rng.uniform(size=inside.shape) < zoi, end, inside)
 
         a, b = symbolic_shapes(self, eta, aux["phi"])
         return pm.CustomDist.dist(a, b, aux["zoi"], aux["coi"], logp=log_density, random=random)

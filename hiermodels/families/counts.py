@@ -81,11 +81,9 @@ class Poisson(Family):
 
         return pm.ZeroInflatedPoisson.dist(psi=1 - zi, mu=self.symbolic_mean(eta))
 
-    def truncated(self, eta: Tensor, aux: Mapping[str, Tensor], zi: Tensor) -> Tensor:
-        """In PyMC, with zeros of probability ``zi``."""
-        import pymc as pm
-
-        return pm.HurdlePoisson.dist(psi=1 - zi, mu=self.symbolic_mean(eta))
+    def symbolic_log_zero(self, mu: Tensor, aux: Mapping[str, Tensor]) -> Tensor:
+        """log P(y = 0) in PyTensor."""
+        return -mu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,11 +132,11 @@ class NegBinomial(Poisson):
         mu = self.symbolic_mean(eta)
         return pm.ZeroInflatedNegativeBinomial.dist(psi=1 - zi, mu=mu, alpha=self.size(mu, aux))
 
-    def truncated(self, eta: Tensor, aux: Mapping[str, Tensor], zi: Tensor) -> Tensor:
-        import pymc as pm
+    def symbolic_log_zero(self, mu: Tensor, aux: Mapping[str, Tensor]) -> Tensor:
+        import pytensor.tensor as pt
 
-        mu = self.symbolic_mean(eta)
-        return pm.HurdleNegativeBinomial.dist(psi=1 - zi, mu=mu, alpha=self.size(mu, aux))
+        size = self.size(mu, aux)
+        return -size * pt.log1p(mu / size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,4 +225,30 @@ class Hurdle(ZeroInflated):
         return np.where(np.less(y, 0), 0.0, inside)
 
     def pymc(self, eta: Tensor, aux: Mapping[str, Tensor], trials: Array | None = None) -> Tensor:
-        return self.base.truncated(eta, aux, aux["zi"])
+        """PyMC's own hurdles take f(0) from a distribution function; this is its closed form."""
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        base, names = self.base, self.base.auxiliary
+
+        def log_density(value: Tensor, eta: Tensor, zi: Tensor, *own: Tensor) -> Tensor:
+            given = dict(zip(names, own, strict=True))
+            zero = base.symbolic_log_zero(base.symbolic_mean(eta), given)
+            # at zero the density of a one is computed and not used
+            count = pm.logp(base.pymc(eta, given), pt.maximum(value, 1))
+            positive = pt.log1p(-zi) + count - pt.log(-pt.expm1(zero))
+            return pt.switch(
+                pt.lt(value, 0), -np.inf, pt.switch(pt.eq(value, 0), pt.log(zi), positive)
+            )
+
+        def random(
+            eta: Array, zi: Array, *own: Array, rng: Generator, size: tuple[int, ...] | None
+        ) -> Array:
+            given = {"zi": zi, **dict(zip(names, own, strict=True))}
+            shape = np.broadcast_shapes(*map(np.shape, (eta, zi, *own)), size or ())
+            return self.draw(rng, np.broadcast_to(self.inverse_link(eta), shape), given)
+
+        given = [aux[name] for name in names]
+        return pm.CustomDist.dist(
+            eta, aux["zi"], *given, logp=log_density, random=random, dtype="float64"
+        )

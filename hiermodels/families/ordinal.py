@@ -15,7 +15,7 @@ import numpy as np
 from numpy.random import Generator
 
 from .family import Array, Auxiliary, Family, Tensor
-from .links import LINKS
+from .links import LINKS, symbolic_inverse
 from .supports import Observed, check_spread
 
 __all__ = ["Ordinal"]
@@ -69,8 +69,18 @@ class Ordinal(Family):
         return np.where(k < 0, 0.0, np.where(k >= last, 1.0, found))
 
     def pymc(self, eta: Tensor, aux: Mapping[str, Tensor], trials: Array | None = None) -> Tensor:
+        """P(y = k) as differences of F on the side of zero where it is small."""
         import pymc as pm
+        import pytensor.tensor as pt
 
-        if self.link == "probit":
-            return pm.OrderedProbit.dist(eta=eta, cutpoints=aux["threshold"])
-        return pm.OrderedLogistic.dist(eta=eta, cutpoints=aux["threshold"])
+        edges = aux["threshold"] - pt.shape_padright(eta)
+        below = symbolic_inverse(self.link, edges)
+        above = symbolic_inverse(self.link, -edges)
+        lower, upper = edges[..., :-1], edges[..., 1:]
+        inner = pt.switch(
+            pt.gt(lower + upper, 0),
+            above[..., :-1] - above[..., 1:],
+            below[..., 1:] - below[..., :-1],
+        )
+        p = pt.concatenate([below[..., :1], inner, above[..., -1:]], axis=-1)
+        return pm.Categorical.dist(p=p)
