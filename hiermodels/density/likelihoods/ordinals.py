@@ -30,7 +30,7 @@ BETWEEN: Any = None
 def between_logistic(lower, upper, log_gap):
     """F(u) - F(l) = F(u) (1 - F(l)) (1 - e^(l - u)) holds for the logistic F."""
     gap = exp(log_gap)
-    below, rest, _, log_rest, _, _ = logit(lower)
+    below, _, _, log_rest, _, _ = logit(lower)
     _, rest_upper, log_upper, _, _, _ = logit(upper)
     pull = gap / exp_less_one(gap)
     value = log_upper + log_rest + log1m_exp(-gap)
