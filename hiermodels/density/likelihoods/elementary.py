@@ -13,7 +13,7 @@ import numpy as np
 
 from ..compilation import elementwise
 
-__all__ = ["exp", "exp_less_one", "log", "log1p", "log_ratio", "log1m_exp"]
+__all__ = ["exp", "exp_less_one", "log", "log1m_exp", "log1p", "log_ratio"]
 
 LIMIT = 700.0
 LOG2_E = math.log2(math.e)

@@ -1,7 +1,7 @@
 """Inverse links of probabilities, with both tails as logarithms.
 
-Each turns eta into (mu, 1 - mu, log mu, log(1 - mu), d log mu / d eta, d log(1 - mu) / d eta), all of
-them to full relative precision.
+Each turns eta into (mu, 1 - mu, log mu, log(1 - mu), d log mu / d eta, d log(1 - mu) / d eta), to
+full relative precision.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 def mills_ratio(z):
     """Phi(-z) / phi(z) for z >= 0: a polynomial in t = (z - 5) / (z + 5), divided by 1 + z.
 
-    Its coefficients are of the Chebyshev series of (1 + z) Phi(-z) / phi(z) in t, found in 40 digits
-    (as Shepherd & Laframboise 1981, Math. Comp. 36, do for erfc); error 4e-16.
+    Its coefficients are of the Chebyshev series of (1 + z) Phi(-z) / phi(z), found in 40 digits (as
+    Shepherd & Laframboise 1981, Math. Comp. 36, do for erfc); error 4e-16.
     """
     t = (z - 5.0) / (z + 5.0)
     p = 1.7327578943235103e-10 + t * 5.013226273740375e-12

@@ -35,7 +35,8 @@ class Likelihood:
     @property
     def address(self) -> int:
         """Address of the C callback; compiles it if need be."""
-        return self.callback().address
+        address: Any = self.callback().address
+        return int(address)
 
     def is_cached(self) -> bool:
         """Whether the callback need not be compiled on this machine."""
