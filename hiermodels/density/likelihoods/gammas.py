@@ -25,6 +25,18 @@ __all__ = [
 ]
 
 SHIFT = 8.0
+SERIES = (  # Bernoulli numbers B_2k / (2 k (2 k - 1))
+    1.0 / 12.0,
+    -1.0 / 360.0,
+    1.0 / 1260.0,
+    -1.0 / 1680.0,
+    1.0 / 1188.0,
+    -691.0 / 360360.0,
+    1.0 / 156.0,
+    -3617.0 / 122400.0,
+    43867.0 / 244188.0,
+)
+SLOPES = tuple(-(2.0 * k + 1.0) * term for k, term in enumerate(SERIES))
 TABLE = np.array([math.lgamma(k + 1.0) for k in range(256)])
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 TINY, LOG_TINY = 1e-200, math.log(1e-200)
@@ -34,13 +46,15 @@ TINY, LOG_TINY = 1e-200, math.log(1e-200)
 def _series(i):
     """R(z) and z R'(z) at z = 1 / i by their asymptotic series, to 1e-16 for z >= 8."""
     w = i * i
-    value = 1.0 / 156.0 - w * (3617.0 / 122400.0 - w * (43867.0 / 244188.0))
-    value = 1.0 / 1680.0 - w * (1.0 / 1188.0 - w * (691.0 / 360360.0 - w * value))
-    value = i * (1.0 / 12.0 - w * (1.0 / 360.0 - w * (1.0 / 1260.0 - w * value)))
-    slope = 1.0 / 12.0 - w * (15.0 * 3617.0 / 122400.0 - w * (17.0 * 43867.0 / 244188.0))
-    slope = 1.0 / 240.0 - w * (1.0 / 132.0 - w * (691.0 / 32760.0 - w * slope))
-    slope = -i * (1.0 / 12.0 - w * (1.0 / 120.0 - w * (1.0 / 252.0 - w * slope)))
-    return value, slope
+    square = w * w
+    fourth = square * square
+    value = (SERIES[0] + w * SERIES[1]) + square * (SERIES[2] + w * SERIES[3])
+    high = (SERIES[4] + w * SERIES[5]) + square * (SERIES[6] + w * SERIES[7])
+    value += fourth * (high + fourth * SERIES[8])
+    slope = (SLOPES[0] + w * SLOPES[1]) + square * (SLOPES[2] + w * SLOPES[3])
+    high = (SLOPES[4] + w * SLOPES[5]) + square * (SLOPES[6] + w * SLOPES[7])
+    slope += fourth * (high + fourth * SLOPES[8])
+    return i * value, i * slope
 
 
 @elementwise
