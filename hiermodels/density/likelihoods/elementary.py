@@ -14,7 +14,7 @@ import numpy as np
 
 from ..compilation import elementwise
 
-__all__ = ["exp", "exp_less_one", "log", "log1m_exp", "log1p", "log_ratio"]
+__all__ = ["exp", "exp_less_one", "log", "log1m_exp", "log1p", "log1p_unit", "log_ratio"]
 
 LIMIT = 700.0
 LOG2_E = math.log2(math.e)
@@ -124,6 +124,13 @@ def log1p(x):
     """log(1 + x), for x > -1."""
     u = 1.0 + x
     return _log_plus(u, (x - (u - 1.0)) / u)
+
+
+@elementwise
+def log1p_unit(x):
+    """log(1 + x), for -1 < x <= 1: 1 / (1 + x) of the rounding error is near enough by a line."""
+    u = 1.0 + x
+    return _log_plus(u, (x - (u - 1.0)) * (1.5 - 0.5 * u))
 
 
 @elementwise

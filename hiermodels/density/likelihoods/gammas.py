@@ -67,15 +67,16 @@ def open_remainder(x, log_x):
     small = x < SHIFT
     s = x if small else 1.0
     z = s + SHIFT
-    i = 1.0 / (z if small else x)
-    series, series_slope = _series(i)
     product = 5040.0 + s * (13068.0 + s * (13132.0 + s * (6769.0 + s * 1960.0)))
     product += s * s * s * s * s * (322.0 + s * (28.0 + s))
     change = 13068.0 + s * (26264.0 + s * (20307.0 + s * (7840.0 + s * 1610.0)))
     change += s * s * s * s * s * (168.0 + s * 7.0)
-    log_z = log(z)
+    # one division for two
+    both = 1.0 / ((z if small else x) * product)
+    i, log_z = product * both, log(z)
+    series, series_slope = _series(i)
     value = series + ((s + 7.5) * log_z - SHIFT - (s + 0.5) * log_x)
-    slope = s * ((series_slope - 0.5) * i + log_z - change / product - log_x) - 0.5
+    slope = s * ((series_slope - 0.5) * i + log_z - change * z * both - log_x) - 0.5
     if small:
         return product, value, slope
     return 1.0, series, series_slope

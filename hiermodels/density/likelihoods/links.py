@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from ..compilation import elementwise
-from .elementary import exp, exp_less_one, log, log1m_exp, log1p
+from .elementary import exp, exp_less_one, log, log1m_exp, log1p_unit
 
 __all__ = ["LINKS", "mills_ratio", "sigmoid"]
 
@@ -69,7 +69,7 @@ def sigmoid(x):
     e = exp(-abs(x))
     major = 1.0 / (1.0 + e)
     minor = e * major
-    log_major = -log1p(e)
+    log_major = -log1p_unit(e)
     log_minor = log_major - abs(x)
     if positive:
         return major, minor, log_major, log_minor
@@ -91,7 +91,7 @@ def probit(eta):
     log_minor = log(ratio) - 0.5 * z * z - HALF_LOG_2PI
     minor = exp(log_minor)
     major = 1.0 - minor
-    log_major = log1p(-minor)
+    log_major = log1p_unit(-minor)
     minor_slope = 1.0 / ratio
     major_slope = minor_slope * minor / major
     if eta >= 0.0:

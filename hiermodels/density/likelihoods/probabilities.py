@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from ..compilation import elementwise
-from .elementary import exp, log, log1p
+from .elementary import exp, log, log1p_unit
 from .gammas import open_remainder, open_rising, remainder
 from .links import sigmoid
 
@@ -62,7 +62,7 @@ def beta(data, eta, precision):
     a, b = mu * phi, rest * phi
     P, left, left_slope = open_remainder(a, log_phi + log_mu)
     Q, right, right_slope = open_remainder(b, log_phi + log_rest)
-    log_y, log_y_rest = log(y), log1p(-y)
+    log_y, log_y_rest = log(y), log1p_unit(-y)
     excess, excess_rest = log_y - log_mu, log_y_rest - log_rest
     value = a * excess + b * excess_rest + 0.5 * (log_phi - LOG_2PI + log_mu + log_rest)
     value += (whole - left - right + log(P * Q)) - (log_y + log_y_rest)
