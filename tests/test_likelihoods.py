@@ -1,5 +1,6 @@
 """The compiled densities of single observations against scipy, differences, sums and limits."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from scipy import integrate, special, stats
 
 import hiermodels
+from hiermodels.density import compilation
 from hiermodels.density.likelihoods import LIKELIHOODS, likelihood
 
 N = 300
@@ -95,12 +97,12 @@ for family, log_density in COUNTS.items():
 
 def is_probability(family, k):
     """Whether predictor k > 0 is a logit; else it is a logarithm."""
-    return (family.startswith(("zi_", "hurdle_")) and k == likelihoods_width(family) - 1) or (
+    return (family.startswith(("zi_", "hurdle_")) and k == width_of(family) - 1) or (
         family == "zoi_beta" and k > 1
     )
 
 
-def likelihoods_width(family):
+def width_of(family):
     return next(entry.predictors for (name, _), entry in LIKELIHOODS.items() if name == family)
 
 
@@ -131,7 +133,7 @@ def ordinal(link, y, predictors):
 
 
 def predictors_of(family, rng, n=N, *, spread=1.0):
-    k = CATEGORIES if family == "ordinal" else likelihoods_width(family)
+    k = CATEGORIES if family == "ordinal" else width_of(family)
     return spread * rng.normal(size=(k, n))
 
 
@@ -166,6 +168,48 @@ def test_value_is_scipys(family, link):
     (y, trials), predictors = response(family, rng), predictors_of(family, rng)
     value, _ = likelihood(family, link).evaluate(y, trials, predictors)
     close(value, reference(family, link, y, trials, predictors), VALUE)
+
+
+def test_value_is_pymcs():
+    """Where scipy has no such distribution and the definition above is ours."""
+    import pymc as pm
+    import pytensor
+
+    rng = np.random.default_rng(6)
+    y = rng.choice([0, 0, 1, 3, 9, 40], N)
+    category = rng.integers(0, 4, N)
+    eta, log_alpha, logit_zi = rng.normal(size=(3, N))
+    mu, alpha, psi = np.exp(eta), np.exp(log_alpha), special.expit(-logit_zi)
+    cuts, steps = np.array([-1.0, 0.3, 1.0]), np.log([1.3, 0.7])
+    counts, shaped = [eta, logit_zi], [eta, log_alpha, logit_zi]
+    thresholds = [eta, *(np.full(N, value) for value in (cuts[0], *steps))]
+    ordered = {"eta": eta, "cutpoints": cuts}
+    cases = [
+        ("zi_poisson", "log", y, counts, pm.ZeroInflatedPoisson.dist(psi=psi, mu=mu)),
+        ("hurdle_poisson", "log", y, counts, pm.HurdlePoisson.dist(psi=psi, mu=mu)),
+        (
+            "zi_negbinomial",
+            "log",
+            y,
+            shaped,
+            pm.ZeroInflatedNegativeBinomial.dist(psi=psi, mu=mu, alpha=alpha),
+        ),
+        (
+            "hurdle_negbinomial",
+            "log",
+            y,
+            shaped,
+            pm.HurdleNegativeBinomial.dist(psi=psi, mu=mu, alpha=alpha),
+        ),
+        ("ordinal", "logit", category, thresholds, pm.OrderedLogistic.dist(**ordered)),
+        ("ordinal", "probit", category, thresholds, pm.OrderedProbit.dist(**ordered)),
+    ]
+    log_densities = [pm.logp(dist, given) for *_, given, _, dist in cases]
+    expected = pytensor.function([], log_densities, mode="FAST_COMPILE")()
+    for (family, link, given, predictors, _), wanted in zip(cases, expected, strict=True):
+        value, _ = likelihood(family, link).evaluate(given, np.full(N, 4.0), np.array(predictors))
+        # PyMC's differences of normal probabilities are 2e-7 from scipy's, ours 2e-15
+        close(value, wanted, 1e-6 if link == "probit" else VALUE)
 
 
 @pytest.mark.parametrize("spread", [1.0, 5.0])
@@ -242,7 +286,7 @@ def test_tails_of_links(link):
 def test_counts_sum_to_one(family):
     y = np.arange(4000.0)
     predictors = np.repeat([[0.7], [-0.4], [-0.9]], len(y), axis=1)
-    predictors = predictors[: likelihoods_width(family)]
+    predictors = predictors[: width_of(family)]
     value, _ = likelihood(family, "log").evaluate(y, np.ones_like(y), predictors)
     assert np.exp(value).sum() == pytest.approx(1.0, abs=1e-12)
 
@@ -252,7 +296,7 @@ def test_counts_sum_to_one(family):
 def test_successes_sum_to_one(family, link):
     m = 1.0 if family == "bernoulli" else 300.0
     y = np.arange(m + 1.0)
-    predictors = np.repeat([[0.7], [-0.4]], len(y), axis=1)[: likelihoods_width(family)]
+    predictors = np.repeat([[0.7], [-0.4]], len(y), axis=1)[: width_of(family)]
     value, _ = likelihood(family, link).evaluate(y, np.full_like(y, m), predictors)
     assert np.exp(value).sum() == pytest.approx(1.0, abs=1e-12)
 
@@ -279,7 +323,7 @@ def test_categories_sum_to_one(link, categories):
     ],
 )
 def test_densities_integrate_to_one(family, link, support):
-    own = np.array([[0.2], [0.9], [1.1]])[: likelihoods_width(family)]
+    own = np.array([[0.2], [0.9], [1.1]])[: width_of(family)]
 
     def density(y):
         value, _ = likelihood(family, link).evaluate(np.array([y]), np.ones(1), own)
@@ -341,6 +385,29 @@ def test_empty_and_wrong_shapes():
         poisson.evaluate(np.ones(3), np.ones(3), np.ones((2, 3)))
     with pytest.raises(KeyError, match="no compiled likelihood for poisson"):
         likelihood("poisson", "logit")
+
+
+SOURCES = Path(hiermodels.__file__).parent / "density" / "likelihoods"
+
+
+@pytest.mark.parametrize("path", sorted(SOURCES.glob("*.py")), ids=lambda path: path.stem)
+def test_stamp_covers_all_that_a_likelihood_is_made_of(path):
+    """Of the parent package only `compilation` is in the stamp of this folder's kernels."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    above = {n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.level > 1}
+    assert above <= {"compilation"}
+
+
+def test_stamps_are_those_of_one_folder(tmp_path):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    for folder in (tmp_path, inner):
+        (folder / "kernels.py").write_text("x = 1", encoding="utf-8")
+    stamp = compilation._stamp.__wrapped__
+    before = stamp(tmp_path), stamp(inner)
+    (inner / "kernels.py").write_text("x = 2", encoding="utf-8")
+    assert stamp(tmp_path) == before[0]
+    assert stamp(inner) != before[1]
 
 
 USE = """

@@ -100,9 +100,11 @@ class _SeparateCompiler(ccallback._CFuncCompiler):  # type: ignore[name-defined]
 class _SeparateCFunc(CFunc):
     """A C callback of which no two pointers lead to the same memory."""
 
+    _compiler: Any
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        made: Any = self._compiler
+        made = self._compiler
         self._compiler = _SeparateCompiler(
             made.py_func, made.targetdescr, made.targetoptions, made.locals, made.pipeline_class
         )

@@ -2,6 +2,10 @@
 
     int64 f(n, y*, trials*, predictors*, constant*, value*, slope*)
 
+Doubles y, trials, value (n,) and predictors, slope (K, n) in C order; constant (K,) is 1 for a
+predictor with one value in all rows. `trials` is read by binomial families, and by ordinal ones,
+where it holds the number of categories.
+
 A loop is a template: the names in capitals or without a definition here (`ROW`, `PREPARE`, ...) are
 filled in for each family and link. What depends on the data alone is looked up first, into `value`,
 as look-ups would keep the loop that follows from SIMD. What depends on one auxiliary predictor
