@@ -365,6 +365,14 @@ def test_betabinomial_near_the_binomial_keeps_its_digits():
     np.testing.assert_allclose(value, binomial, atol=2e-8)
 
 
+def test_a_category_that_does_not_exist_has_no_probability():
+    value, slope = likelihood("ordinal", "logit").evaluate(
+        np.array([-1.0, 3.0]), np.full(2, 3.0), np.zeros((3, 2))
+    )
+    assert (value == -np.inf).all()
+    assert (slope == 0.0).all()
+
+
 @pytest.mark.parametrize("link", ["logit", "probit"])
 def test_close_cuts_far_out(link):
     """A narrow category has probability (u - l) f(m), also in the tail."""
@@ -383,6 +391,8 @@ def test_empty_and_wrong_shapes():
     assert slope.shape == (1, 0)
     with pytest.raises(ValueError, match=r"poisson wants .* predictors \(1, n\)"):
         poisson.evaluate(np.ones(3), np.ones(3), np.ones((2, 3)))
+    with pytest.raises(ValueError, match="number of categories, 3"):
+        likelihood("ordinal", "logit").evaluate(np.ones(2), np.ones(2), np.ones((3, 2)))
     with pytest.raises(KeyError, match="no compiled likelihood for poisson"):
         likelihood("poisson", "logit")
 

@@ -93,8 +93,11 @@ def ordinal(n, y, trials, predictors, constant, value, slope):
         if i == 0 or not same:
             _cut(predictors, i, steps, cuts)
         eta, category = predictors[0, i], int(y[i])
-        for j in range(1, k):
+        for j in range(k):
             slope[j, i] = 0.0
+        if category < 0 or category >= k:
+            value[i] = -np.inf
+            continue
         if category == 0:
             _, _, value[i], _, shift, _ = LINK(cuts[0] - eta)
             top = 0

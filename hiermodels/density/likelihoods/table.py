@@ -74,6 +74,8 @@ class Likelihood:
                 f"{self.family} wants y (n,), trials (n,), predictors ({wanted}, n) and "
                 f"constant ({wanted},), not {shapes}"
             )
+        if self.predictors is None and np.any(trials != wanted):
+            raise ValueError(f"trials must hold the number of categories, {wanted}")
 
 
 COUNTS = {
