@@ -52,7 +52,7 @@ FOLDER = Path(hiermodels.__file__).parent
 def files(name: str) -> list[Path]:
     """The source of a module, or of all modules of a package."""
     path = FOLDER / f"{name}.py"
-    return [path] if path.exists() else sorted((FOLDER / name).glob("*.py"))
+    return [path] if path.exists() else sorted((FOLDER / name).rglob("*.py"))
 
 
 def imported(path: Path) -> set[str]:

@@ -2,8 +2,8 @@
 changes.
 
 Numba's cache watches the one file a kernel stands in, and so keeps an old callee in a cached
-caller. Here every cache entry carries one stamp of all sources in the kernel's folder. Where the package
-directory is read-only, numba itself moves the cache to the user's cache directory.
+caller. Here every cache entry carries one stamp of all sources in the kernel's folder. Where the
+package directory is read-only, numba itself moves the cache to the user's cache directory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core.ccallback import CFunc, _CFuncCompiler
+from numba.core import ccallback
+from numba.core.ccallback import CFunc
 from numba.core.registry import cpu_target
 from numba.core.sigutils import normalize_signature
 
@@ -89,7 +90,7 @@ def elementwise(function: Callable) -> Any:
     return numba.njit(**options)(function)
 
 
-class _SeparateCompiler(_CFuncCompiler):
+class _SeparateCompiler(ccallback._CFuncCompiler):  # type: ignore[name-defined]
     def _customize_flags(self, flags: Any) -> Any:
         flags = super()._customize_flags(flags)
         flags.noalias = True
@@ -98,6 +99,8 @@ class _SeparateCompiler(_CFuncCompiler):
 
 class _SeparateCFunc(CFunc):
     """A C callback of which no two pointers lead to the same memory."""
+
+    _compiler: Any
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

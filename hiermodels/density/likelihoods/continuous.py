@@ -28,18 +28,20 @@ def prepare_scale(log_sigma):
 
 
 @elementwise
-def gaussian(y, trials, eta, scale):
+def gaussian(data, eta, scale):
     """-(log 2 pi + z^2) / 2 - log sigma, with z = (y - eta) / sigma"""
+    y, _, _ = data
     log_sigma, inverse = scale
     z = (y - eta) * inverse
     return -0.5 * (LOG_2PI + z * z) - log_sigma, z * inverse, z * z - 1.0
 
 
 @elementwise
-def lognormal(y, trials, eta, scale):
+def lognormal(data, eta, scale):
     """The Gaussian's log p of log y, minus log y."""
+    y, _, _ = data
     log_y = log(y)
-    value, slope, slope_sigma = gaussian(log_y, trials, eta, scale)
+    value, slope, slope_sigma = gaussian((log_y, 1.0, 0.0), eta, scale)
     return value - log_y, slope, slope_sigma
 
 
@@ -47,15 +49,17 @@ def lognormal(y, trials, eta, scale):
 def prepare_student(log_nu):
     """nu, and what Gamma((nu + 1) / 2) / Gamma(nu / 2) has beyond its power of nu."""
     nu = exp(log_nu)
-    value, slope = rising(0.5 * nu, log_nu - math.log(2.0), 0.5)
+    half, log_half = 0.5 * nu, log_nu - math.log(2.0)
+    value, slope = rising(half, log_half, 0.5, *remainder(half, log_half))
     return nu, value, slope
 
 
 @elementwise
-def student(y, trials, eta, tails, log_sigma):
+def student(data, eta, tails, log_sigma):
     """log(Gamma((nu + 1) / 2) / Gamma(nu / 2)) - log(nu / 2) / 2 - log(2 pi) / 2 - log sigma
     - (nu + 1) / 2 log(1 + z^2 / nu)
     """
+    y, _, _ = data
     nu, excess, excess_slope = tails
     inverse = exp(-log_sigma)
     z = (y - eta) * inverse
@@ -78,8 +82,9 @@ def prepare_gamma(log_alpha):
 
 
 @elementwise
-def gamma(y, trials, eta, shape):
+def gamma(data, eta, shape):
     """log(alpha / (2 pi)) / 2 - R(alpha) - log y + alpha (1 + r - e^r), with r = log(y / mu)"""
+    y, _, _ = data
     alpha, constant, constant_slope = shape
     log_y = log(y)
     r = log_y - eta

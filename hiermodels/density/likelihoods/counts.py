@@ -10,7 +10,7 @@ from typing import Any
 
 from ..compilation import elementwise
 from .elementary import exp, exp_less_one, log1m_exp, log1p, log_ratio
-from .gammas import log_factorial, remainder
+from .gammas import remainder
 from .links import sigmoid
 
 __all__ = [
@@ -32,10 +32,11 @@ ZERO: Any = None
 
 
 @elementwise
-def poisson(y, trials, eta):
+def poisson(data, eta):
     """log p = y eta - e^eta - log y!"""
+    y, _, base = data
     mu = exp(eta)
-    return y * eta - mu - log_factorial(y), y - mu
+    return y * eta - mu + base, y - mu
 
 
 @elementwise
@@ -47,12 +48,13 @@ def prepare_negbinomial(log_alpha):
 
 
 @elementwise
-def negbinomial(y, trials, eta, shape):
+def negbinomial(data, eta, shape):
     """Poisson's log p, without its -mu, plus what vanishes for large alpha:
 
     y eta - y - log y! + (y + alpha) log((y + alpha) / (mu + alpha)) - log(1 + y / alpha) / 2
         + R(y + alpha) - R(alpha)
     """
+    y, _, base = data
     log_alpha, alpha, below, below_slope = shape
     mu = exp(eta)
     total, scale = y + alpha, 1.0 / (mu + alpha)
@@ -60,7 +62,7 @@ def negbinomial(y, trials, eta, shape):
     ratio = log_ratio(total, mu + alpha, change)
     growth = log1p(y / alpha)
     above, above_slope = remainder(total, log_alpha + growth)
-    value = (y * eta - y - log_factorial(y)) + total * ratio - 0.5 * growth + (above - below)
+    value = (y * eta - y + base) + total * ratio - 0.5 * growth + (above - below)
     slope = alpha * (ratio - change) + (0.5 * y + alpha * above_slope) / total - below_slope
     return value, alpha * change, slope
 
@@ -82,9 +84,9 @@ def prepare_negbinomial1(log_phi):
 
 
 @elementwise
-def negbinomial1(y, trials, eta, log_phi):
+def negbinomial1(data, eta, log_phi):
     """The negative binomial with alpha = mu / phi."""
-    value, slope, slope_alpha = negbinomial(y, trials, eta, prepare_negbinomial(eta - log_phi))
+    value, slope, slope_alpha = negbinomial(data, eta, prepare_negbinomial(eta - log_phi))
     return value, slope + slope_alpha, -slope_alpha
 
 
@@ -119,16 +121,18 @@ def _inflate(y, zi, value):
 
 
 @elementwise
-def zi_poisson(y, trials, eta, zi):
+def zi_poisson(data, eta, zi):
     """P(0) = zi + (1 - zi) f(0)"""
-    value, slope = poisson(y, trials, eta)
+    y, _, _ = data
+    value, slope = poisson(data, eta)
     value, weight, slope_zi = _inflate(y, zi, value)
     return value, weight * slope, slope_zi
 
 
-def zi_two(y, trials, eta, shape, logit_zi):
+def zi_two(data, eta, shape, logit_zi):
     """P(0) = zi + (1 - zi) f(0), where f has an auxiliary predictor."""
-    value, slope, slope_shape = COUNT(y, trials, eta, shape)
+    y, _, _ = data
+    value, slope, slope_shape = COUNT(data, eta, shape)
     value, weight, slope_zi = _inflate(y, sigmoid(logit_zi), value)
     return value, weight * slope, weight * slope_shape, slope_zi
 
@@ -150,17 +154,19 @@ def _truncate(y, zi, value, value_zero):
 
 
 @elementwise
-def hurdle_poisson(y, trials, eta, zi):
+def hurdle_poisson(data, eta, zi):
     """P(0) = zi; positive counts are Poisson without 0."""
-    value, slope = poisson(y, trials, eta)
+    y, _, _ = data
+    value, slope = poisson(data, eta)
     value_zero, slope_zero = poisson_zero(eta)
     value, weight, weight_zero, slope_zi = _truncate(y, zi, value, value_zero)
     return value, weight * slope + weight_zero * slope_zero, slope_zi
 
 
-def hurdle_two(y, trials, eta, shape, logit_zi):
+def hurdle_two(data, eta, shape, logit_zi):
     """P(0) = zi; positive counts are of f without 0, where f has an auxiliary predictor."""
-    value, slope, slope_shape = COUNT(y, trials, eta, shape)
+    y, _, _ = data
+    value, slope, slope_shape = COUNT(data, eta, shape)
     value_zero, slope_zero, slope_shape_zero = ZERO(eta, shape)
     value, weight, weight_zero, slope_zi = _truncate(y, sigmoid(logit_zi), value, value_zero)
     return (

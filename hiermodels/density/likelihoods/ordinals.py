@@ -30,7 +30,7 @@ BETWEEN: Any = None
 def between_logistic(lower, upper, log_gap):
     """F(u) - F(l) = F(u) (1 - F(l)) (1 - e^(l - u)) holds for the logistic F."""
     gap = exp(log_gap)
-    below, rest, _, log_rest, _, _ = logit(lower)
+    below, _, _, log_rest, _, _ = logit(lower)
     _, rest_upper, log_upper, _, _, _ = logit(upper)
     pull = gap / exp_less_one(gap)
     value = log_upper + log_rest + log1m_exp(-gap)
@@ -93,8 +93,11 @@ def ordinal(n, y, trials, predictors, constant, value, slope):
         if i == 0 or not same:
             _cut(predictors, i, steps, cuts)
         eta, category = predictors[0, i], int(y[i])
-        for j in range(1, k):
+        for j in range(k):
             slope[j, i] = 0.0
+        if category < 0 or category >= k:
+            value[i] = -np.inf
+            continue
         if category == 0:
             _, _, value[i], _, shift, _ = LINK(cuts[0] - eta)
             top = 0

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..compilation import Callback
 from . import continuous, counts, probabilities
+from .gammas import log_binomial, minus_log_factorial
 from .links import LINKS, sigmoid
 from .loops import LOOPS, assemble, compose
 from .ordinals import ORDINALS, ordinal
@@ -35,7 +36,8 @@ class Likelihood:
     @property
     def address(self) -> int:
         """Address of the C callback; compiles it if need be."""
-        return self.callback().address
+        address: Any = self.callback().address
+        return int(address)
 
     def is_cached(self) -> bool:
         """Whether the callback need not be compiled on this machine."""
@@ -72,6 +74,8 @@ class Likelihood:
                 f"{self.family} wants y (n,), trials (n,), predictors ({wanted}, n) and "
                 f"constant ({wanted},), not {shapes}"
             )
+        if self.predictors is None and np.any(trials != wanted):
+            raise ValueError(f"trials must hold the number of categories, {wanted}")
 
 
 COUNTS = {
@@ -100,15 +104,16 @@ def _of_the_line() -> Iterator[Likelihood]:
 
 
 def _of_counts() -> Iterator[Likelihood]:
-    yield _entry("poisson", "log", 1, ROW=counts.poisson)
-    yield _entry("zi_poisson", "log", 2, ROW=counts.zi_poisson, PREPARE=sigmoid)
-    yield _entry("hurdle_poisson", "log", 2, ROW=counts.hurdle_poisson, PREPARE=sigmoid)
+    based = {"BASED": True, "BASE": minus_log_factorial}
+    yield _entry("poisson", "log", 1, ROW=counts.poisson, **based)
+    yield _entry("zi_poisson", "log", 2, ROW=counts.zi_poisson, PREPARE=sigmoid, **based)
+    yield _entry("hurdle_poisson", "log", 2, ROW=counts.hurdle_poisson, PREPARE=sigmoid, **based)
     for family, (prepare, row, zero) in COUNTS.items():
-        yield _entry(family, "log", 2, ROW=row, PREPARE=prepare)
+        yield _entry(family, "log", 2, ROW=row, PREPARE=prepare, **based)
         for kind, template in (("zi", counts.zi_two), ("hurdle", counts.hurdle_two)):
             name = f"{kind}_{family}"
             whole = compose(template, f"{name}_row", COUNT=row, ZERO=zero)
-            yield _entry(name, "log", 3, ROW=whole, PREPARE=prepare)
+            yield _entry(name, "log", 3, ROW=whole, PREPARE=prepare, **based)
 
 
 def _of_probabilities(link: str) -> Iterator[Likelihood]:
@@ -116,14 +121,12 @@ def _of_probabilities(link: str) -> Iterator[Likelihood]:
         return compose(template, f"{template.__name__}_{link}_row", LINK=LINKS[link], **parts)
 
     beta = row(probabilities.beta)
-    phi, log_phi = (
-        {"PREPARE": probabilities.prepare_phi},
-        {"PREPARE": probabilities.prepare_log_phi},
-    )
+    phi = {"PREPARE": probabilities.prepare_phi}
+    successes = {"TRIALS": True, "BASED": True, "BASE": log_binomial}
     yield _entry("bernoulli", link, 1, ROW=row(probabilities.bernoulli))
-    yield _entry("binomial", link, 1, ROW=row(probabilities.binomial), TRIALS=True)
+    yield _entry("binomial", link, 1, ROW=row(probabilities.binomial), **successes)
     mixed = row(probabilities.betabinomial)
-    yield _entry("betabinomial", link, 2, ROW=mixed, TRIALS=True, **log_phi)
+    yield _entry("betabinomial", link, 2, ROW=mixed, **phi, **successes)
     yield _entry("beta", link, 2, ROW=beta, **phi)
     yield _entry("zi_beta", link, 3, ROW=row(probabilities.zi_beta, BETA=beta), **phi)
     yield _entry("zoi_beta", link, 4, ROW=row(probabilities.zoi_beta, BETA=beta), **phi)
