@@ -25,6 +25,7 @@ ORDER = [
     "model",
     "density",
     "collapsed",
+    "rowwise",
     "engines",
     "progress",
     "sampling",
