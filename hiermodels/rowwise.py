@@ -67,15 +67,15 @@ def row_problem(design: Design, priors: Priors) -> RowProblem:
         predictors=tuple(parts),
         likelihood=compiled.address,
         evaluate=compiled.evaluate,
-        simulate=simulator(design, trials[kept]),
+        simulate=simulator(design),
     )
 
 
-def simulator(design: Design, trials: Array) -> Any:
-    """Draws of a response for each row from its predictors (K, N)."""
+def simulator(design: Design) -> Any:
+    """Draws of a response for each row from its predictors (K, N) and trials."""
     family = design.family
 
-    def simulate(rng: np.random.Generator, predictors: Array) -> Array:
+    def simulate(rng: np.random.Generator, predictors: Array, trials: Array) -> Array:
         first, own = family.inverse_link(predictors[0]), predictors[1:]
         if family.categories:
             aux = {p.name: p.inverse(own.T) for p in family.parameters}

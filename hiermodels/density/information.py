@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from .coefficientpriors import add_coefficient_prior, from_line
+from .coefficientpriors import ABOVE, BETWEEN, add_coefficient_prior, from_line
 from .compilation import kernel
 from .crossproducts import make_dense
 from .layout import Section
@@ -65,6 +65,10 @@ class Point:
 def coefficient(model: RowModel, k: int, t: float) -> tuple[float, float]:
     """What coefficient k at t adds to its predictor, for a column of 1, and the derivative by t."""
     prior, link = model.priors[k], model.links[k]
+    if (link, prior.line, prior.lower) == (Link.LOG, ABOVE, 0.0):
+        return t, 1.0
+    if (link, prior.line, prior.lower, prior.upper) == (Link.LOGIT, BETWEEN, 0.0, 1.0):
+        return t, 1.0
     value, slope = from_line.py_func(prior.line, t, prior.lower, prior.upper)
     if link == Link.LOG:
         return float(np.log(value)), float(slope / value)
@@ -107,7 +111,7 @@ def expected_information(
     repeats = int(np.clip(SIMULATED // n, FEWEST, MOST))
     total = np.zeros((K, K, n))
     for _ in range(repeats):
-        drawn = problem.simulate(rng, eta)
+        drawn = problem.simulate(rng, eta, problem.trials)
         slope = problem.evaluate(drawn, problem.trials, eta)[1]
         total += np.nan_to_num(slope[:, None] * slope[None, :], posinf=0.0)
     return np.ascontiguousarray(np.moveaxis(total * (problem.counts / repeats), 2, 0))

@@ -68,7 +68,7 @@ class RowProblem:
     """A hierarchical model of any family; made by whoever has a design and priors.
 
     ``likelihood`` is the address of the family's compiled log-density. ``simulate`` draws a
-    response for each row given the predictors (K, N); ``evaluate`` is that log-density from
+    response for each row given the predictors (K, N) and the trials; ``evaluate`` is that log-density from
     Python: (y, trials, predictors) to values (N,) and slopes (K, N).
     """
 
@@ -78,7 +78,7 @@ class RowProblem:
     predictors: tuple[RowPredictor, ...]
     likelihood: int
     evaluate: Callable[[NDArray, NDArray, NDArray], tuple[NDArray, NDArray]]
-    simulate: Callable[[np.random.Generator, NDArray], NDArray]
+    simulate: Callable[[np.random.Generator, NDArray, NDArray], NDArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
