@@ -19,6 +19,7 @@ ORDER = [
     "columns",
     "response",
     "design",
+    "merging",
     "printing",
     "priors",
     "posterior",
