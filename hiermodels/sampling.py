@@ -148,12 +148,13 @@ def sample_noncentred(design: Design, priors: Priors, settings: SamplerSettings)
 def sample_rows(design: Design, priors: Priors, settings: SamplerSettings) -> xr.DataTree:
     """Sample a model of any family with the compiled engine that reads row by row."""
     from hiermodels.density.informed_sampling import sample_informed
+    from hiermodels.merging import distinct_rows
     from hiermodels.rowwise import row_problem, row_scale
 
     start = time.perf_counter()
     with as_sampling_errors():
         found = sample_informed(
-            row_problem(design, priors),
+            row_problem(distinct_rows(design), priors),
             draws=settings.draws,
             tune=settings.tune,
             chains=settings.chains,
