@@ -1,0 +1,7 @@
+"""Fits of others into ours."""
+
+__all__ = ["from_bambi"]
+
+
+def from_bambi() -> None:
+    """To be built."""

@@ -1,0 +1,7 @@
+"""Numbers into sentences."""
+
+__all__ = ["Sentences"]
+
+
+class Sentences(tuple[str, ...]):
+    """Sentences."""

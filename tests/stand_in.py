@@ -1,0 +1,176 @@
+"""Families with moments and draws written out here, and made-up fits of them.
+
+They stand for those of the package where a report is tested by itself: the formulas are from the
+textbooks of the distributions, not from the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from made_up import made_up_fit
+
+from hiermodels.draws import Draws
+from hiermodels.results import Fit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandIn:
+    """As much of a family as the variance report asks for."""
+
+    name: str
+    link: str
+    mean: Callable[..., Any]
+    variance: Callable[..., Any]
+    draw: Callable[..., Any]
+    trials: bool = False
+    residual: str | None = None
+    auxiliary: tuple[str, ...] = ()
+
+
+def first(mu, aux, trials):
+    return mu
+
+
+FAMILIES = {
+    f.name: f
+    for f in (
+        StandIn(
+            name="poisson",
+            link="log",
+            mean=first,
+            variance=lambda mu, aux, trials: mu,
+            draw=lambda rng, mu, aux, trials: rng.poisson(mu),
+        ),
+        StandIn(
+            name="negbinomial",
+            link="log",
+            mean=first,
+            variance=lambda mu, aux, trials: mu + mu**2 / aux["alpha"],
+            draw=lambda rng, mu, aux, trials: rng.poisson(
+                rng.gamma(aux["alpha"], mu / aux["alpha"])
+            ),
+            auxiliary=("alpha",),
+        ),
+        StandIn(
+            name="zi_poisson",
+            link="log",
+            mean=lambda mu, aux, trials: (1 - aux["zi"]) * mu,
+            variance=lambda mu, aux, trials: (1 - aux["zi"]) * mu * (1 + aux["zi"] * mu),
+            draw=lambda rng, mu, aux, trials: np.where(
+                rng.uniform(size=mu.shape) < aux["zi"], 0, rng.poisson(mu)
+            ),
+            auxiliary=("zi",),
+        ),
+        StandIn(
+            name="gamma",
+            link="log",
+            mean=first,
+            variance=lambda mu, aux, trials: mu**2 / aux["alpha"],
+            draw=lambda rng, mu, aux, trials: rng.gamma(aux["alpha"], mu / aux["alpha"]),
+            auxiliary=("alpha",),
+        ),
+        StandIn(
+            name="bernoulli",
+            link="logit",
+            mean=first,
+            variance=lambda mu, aux, trials: mu * (1 - mu),
+            draw=lambda rng, mu, aux, trials: rng.binomial(1, mu),
+        ),
+        StandIn(
+            name="binomial",
+            link="logit",
+            mean=lambda mu, aux, trials: trials * mu,
+            variance=lambda mu, aux, trials: trials * mu * (1 - mu),
+            draw=lambda rng, mu, aux, trials: rng.binomial(np.asarray(trials, dtype=int), mu),
+            trials=True,
+        ),
+        StandIn(
+            name="beta",
+            link="logit",
+            mean=first,
+            variance=lambda mu, aux, trials: mu * (1 - mu) / (1 + aux["phi"]),
+            draw=lambda rng, mu, aux, trials: rng.beta(mu * aux["phi"], (1 - mu) * aux["phi"]),
+            auxiliary=("phi",),
+        ),
+        StandIn(
+            name="lognormal",
+            link="identity",
+            mean=lambda mu, aux, trials: np.exp(mu + aux["sigma"] ** 2 / 2),
+            variance=lambda mu, aux, trials: (
+                np.expm1(aux["sigma"] ** 2) * np.exp(2 * mu + aux["sigma"] ** 2)
+            ),
+            draw=lambda rng, mu, aux, trials: rng.lognormal(mu, aux["sigma"]),
+            auxiliary=("sigma",),
+            residual="sigma",
+        ),
+    )
+}
+
+
+def with_auxiliary(draws: Draws, auxiliary: dict[str, np.ndarray]) -> Draws:
+    if "auxiliary" in {f.name for f in fields(Draws)}:
+        return replace(draws, auxiliary=auxiliary)
+
+    @dataclass(frozen=True, kw_only=True)
+    class Extended(Draws):
+        auxiliary: dict[str, np.ndarray]
+
+        def without_effects(self, keep):
+            cut = Draws.without_effects(self, keep)
+            return replace(cut, auxiliary={k: v[keep] for k, v in self.auxiliary.items()})
+
+    have = {f.name: getattr(draws, f.name) for f in fields(Draws)}
+    return Extended(**have, auxiliary=auxiliary)
+
+
+def fit_of(
+    family: str,
+    formula: str,
+    data: pd.DataFrame | None = None,
+    *,
+    link: str | None = None,
+    sd: dict[str, Any] | None = None,
+    auxiliary: dict[str, float] | None = None,
+    intercept: float = 0.5,
+    trials: np.ndarray | None = None,
+    spread: float = 0.0,
+) -> Fit:
+    """A fit whose draws are all near the given values; with ``spread`` they differ."""
+    gaussian = made_up_fit(formula, data)
+    chosen = FAMILIES[family]
+    chosen = replace(chosen, link=link) if link else chosen
+    design = replace(gaussian.design, family=chosen)
+    if trials is not None:
+        design = with_trials(design, trials)
+    n, rng = gaussian.draws.n, np.random.default_rng(3)
+    own = {k: v * np.exp(spread * rng.normal(size=n)) for k, v in (auxiliary or {}).items()}
+    wanted = {k: np.broadcast_to(v, gaussian.draws.sd[k].shape) for k, v in (sd or {}).items()}
+    wanted = {k: v * np.exp(spread * rng.normal(size=v.shape)) for k, v in wanted.items()}
+    ratio = {k: wanted.get(k, v) / v for k, v in gaussian.draws.sd.items()}
+    draws = replace(
+        gaussian.draws,
+        intercept=intercept + spread * rng.normal(size=n),
+        sd={k: wanted.get(k, v) for k, v in gaussian.draws.sd.items()},
+        effects={k: v * ratio[k][:, None, :] for k, v in gaussian.draws.effects.items()},
+        residual=own.get("sigma"),
+    )
+    fit = Fit(design=design, priors=gaussian.priors, idata=gaussian.idata)
+    fit.__dict__["draws"] = with_auxiliary(draws, own)
+    return fit
+
+
+def with_trials(design: Any, trials: np.ndarray) -> Any:
+    """The design with trials, also where designs do not have them yet."""
+    if "trials" in {f.name for f in fields(design)}:
+        return replace(design, trials=trials)
+
+    @dataclass(frozen=True, kw_only=True)
+    class Extended(type(design)):
+        trials: np.ndarray
+
+    return Extended(**{f.name: getattr(design, f.name) for f in fields(design)}, trials=trials)
