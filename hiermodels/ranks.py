@@ -78,7 +78,7 @@ class Ranking:
         if not self.supported:
             found.append(
                 f"These data do not support a league table of {factor}: it needs a reliability of "
-                f"{RELIABLE:g} and {DECIDED:.0%} of the pairs told apart. Report the intervals."
+                f"{RELIABLE:g}, and {100 * DECIDED:.0f} % of the pairs told apart."
             )
         if self.approximate:
             found.append("Ranks are of normal draws with the exact moments of each level.")

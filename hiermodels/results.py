@@ -24,7 +24,8 @@ from hiermodels.icc import icc_curves
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
 from hiermodels.ranks import rank_levels
-from hiermodels.remaining import Left, remaining_variance
+from hiermodels.remaining import remaining_variance
+from hiermodels.sentences import Sentences, describe
 from hiermodels.shrinkage import reliability
 from hiermodels.summary import Summary, build_summary
 from hiermodels.variance import (
@@ -238,15 +239,37 @@ class Fit:
         sd, beyond the Gaussian of the latent one.
         """
         self._blocks(None)
-        rows = self._left(threshold)
-        return tables.variance_left_table(rows, ci_prob=ci_prob)
-
-    def _left(self, threshold: float | None) -> tuple[Left, ...]:
-        scale = None if is_linear(self.design) else "latent"
-        residual = self.components(scale=scale).residual if threshold is None else None
-        return remaining_variance(
+        residual = None
+        if threshold is None:
+            scale = None if is_linear(self.design) else "latent"
+            residual = self.components(scale=scale).residual
+        rows = remaining_variance(
             self.design, self.priors, self.draws, residual, threshold=threshold
         )
+        return tables.variance_left_table(rows, ci_prob=ci_prob)
+
+    def describe(self, *, rows: str = "rows", ci_prob: float = CI_PROB) -> Sentences:
+        """The results in sentences that say what each number compares, and given what.
+
+        Rate ratios on a log link, odds ratios on a logit one; for each factor the range of 80 % of
+        its levels, and the median ratio of two of them. ``rows`` is what the rows are called, in
+        the plural, such as "patients".
+        """
+        parts = self._latent()
+        left = (
+            remaining_variance(self.design, self.priors, self.draws, parts.residual)
+            if parts is not None
+            else ()
+        )
+        return describe(self.design, self.draws, parts, left, rows=rows, ci_prob=ci_prob)
+
+    def _latent(self) -> Components | None:
+        """The components on the scale of the linear predictor; None without noise on it."""
+        scale = None if is_linear(self.design) else "latent"
+        try:
+            return self.components(scale=scale)
+        except NotAvailableError:
+            return None
 
     def ranks(
         self,

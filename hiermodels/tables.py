@@ -384,7 +384,7 @@ def ranks_table(block: Block, found: Ranking, *, ci_prob: float) -> Table:
         "term": [found.term] * block.n_levels,
         **{k: v[order] for k, v in interval_columns("rank", rank).items()},
         "p_best": found.p_best[order],
-        f"p_top_{found.top}": found.p_top[order],
+        **({f"p_top_{found.top}": found.p_top[order]} if found.top > 1 else {}),
         "too_close": found.too_close[order],
         **{k: v[order] for k, v in estimate_columns(value).items()},
         "n": block.counts[order],
