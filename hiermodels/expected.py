@@ -22,17 +22,16 @@ The family is called here and nowhere else in the variance report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, ndtr
 
 from hiermodels.design import Design
 from hiermodels.draws import Draws
-from hiermodels.errors import NotAvailableError, lookup
+from hiermodels.errors import NotAvailableError
 
 __all__ = [
     "Expected",
@@ -60,14 +59,6 @@ NODES = 64
 MAX_ROWS, MAX_DRAWS, WORK = 2000, 1000, 400_000
 #: The same for what takes the fitted values alone.
 MAX_FITTED, WORK_FITTED = 50_000, 2e7
-
-INVERSE_LINKS: dict[str, Callable[[Array], Array]] = {
-    "identity": lambda eta: eta,
-    "log": np.exp,
-    "logit": expit,
-    "probit": ndtr,
-    "cloglog": lambda eta: -np.expm1(-np.exp(np.minimum(eta, 30.0))),
-}
 
 
 def is_linear(design: Design) -> bool:
@@ -145,16 +136,18 @@ def response_mean(
     """E[y | eta]; of trials the expected share of successes."""
     if is_linear(design):
         return eta
-    found: Any = design.family.mean(inverse_link(design, eta), aux, trials)  # type: ignore[attr-defined]
-    return np.asarray(found) if trials is None else np.asarray(found) / trials
+    family: Any = design.family
+    found = family.mean(family.inverse_link(eta), aux, trials)
+    return np.asarray(found if trials is None else found / trials)
 
 
 def response_variance(
     design: Design, eta: Array, aux: Mapping[str, Array], *, trials: Array | None = None
 ) -> Array:
     """Var(y | eta); of trials that of the share of successes."""
-    found: Any = design.family.variance(inverse_link(design, eta), aux, trials)  # type: ignore[attr-defined]
-    return np.asarray(found) if trials is None else np.asarray(found) / trials**2
+    family: Any = design.family
+    found = family.variance(family.inverse_link(eta), aux, trials)
+    return np.asarray(found if trials is None else found / trials**2)
 
 
 def residual_variance(design: Design, draws: Draws) -> Array:
@@ -168,11 +161,6 @@ def residual_variance(design: Design, draws: Draws) -> Array:
         nu = np.asarray(getattr(draws, "auxiliary")["nu"])  # noqa: B009
         variance = variance * np.where(nu > 2, nu / np.maximum(nu - 2, 1e-12), np.inf)
     return np.asarray(variance)
-
-
-def inverse_link(design: Design, eta: Array) -> Array:
-    """The mean parameter of the family."""
-    return np.asarray(lookup(design.family.link, INVERSE_LINKS, what="link")(eta))
 
 
 def columns(aux: Mapping[str, Array]) -> dict[str, Array]:

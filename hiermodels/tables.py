@@ -191,8 +191,9 @@ def scale_words(design: Design, parts: Components) -> str:
         return ""
     if parts.scale == "latent":
         return f", latent scale ({latent_words(design)})"
-    share = " (share of successes)" if trials_of(design) is not None else ""
-    return f", data scale ({design.response_name}{share})"
+    of = "share of successes in " if trials_of(design) is not None else ""
+    numbered = ", categories numbered from 0" if design.family.name == "ordinal" else ""
+    return f", data scale ({of}{design.response_name}{numbered})"
 
 
 def variance_table(

@@ -228,11 +228,6 @@ def linear_parts(design: Design, draws: Draws, points: Points | None) -> tuple[A
 
 def data_components(design: Design, draws: Draws, points: Points) -> Components:
     """The law of total variance on the scale of the response; fewer draws than there are."""
-    if design.family.name == "ordinal":
-        raise NotAvailableError(
-            "the categories of an ordinal response are no numbers, so they have no variance; "
-            "scale='latent' has an answer"
-        )
     some = few_draws(draws, points)
     singles = [(name,) for name in design.factors]
     nested = [names for names in nested_sets(design)]
@@ -447,6 +442,8 @@ def strata_change(
 def mean_is_meaningful(design: Design, parts: Components) -> str:
     """Why a CV2 means nothing here, or nothing: it needs a ratio scale with a mean off zero."""
     link = design.family.link
+    if design.family.name == "ordinal":
+        return "categories are in order, and have no zero"
     if link in LINK_VARIANCES:
         return (
             f"the {link} scale has no zero, and the variance of a share depends on its mean"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from made_up import made_up_fit
+from scipy.special import expit, ndtr
 
 from hiermodels.draws import Draws
 from hiermodels.results import Fit
@@ -30,6 +31,18 @@ class StandIn:
     trials: bool = False
     residual: str | None = None
     auxiliary: tuple[str, ...] = ()
+
+    def inverse_link(self, eta):
+        return INVERSE[self.link](eta)
+
+
+INVERSE = {
+    "identity": lambda eta: eta,
+    "log": np.exp,
+    "logit": expit,
+    "probit": ndtr,
+    "cloglog": lambda eta: -np.expm1(-np.exp(eta)),
+}
 
 
 def first(mu, aux, trials):
