@@ -40,7 +40,7 @@ from hiermodels.variance import (
 if TYPE_CHECKING:
     import xarray as xr
 
-    from hiermodels.plots import Plots
+    from hiermodels.variance_plots import VariancePlots
 
 __all__ = ["CI_PROB", "Fit"]
 
@@ -76,11 +76,11 @@ class Fit:
         return {b.name: reliability(self.design, self.draws, b) for b in self.design.blocks}
 
     @property
-    def plot(self) -> Plots:
+    def plot(self) -> VariancePlots:
         """The pictures: ``fit.plot.forest("site")``, ``fit.plot.shrinkage("site")``."""
-        from hiermodels.plots import Plots
+        from hiermodels.variance_plots import VariancePlots
 
-        return Plots(self)
+        return VariancePlots(self)
 
     def __repr__(self) -> str:
         return self.summary().text()

@@ -23,7 +23,16 @@ from scipy.special import ndtri, stdtrit
 from hiermodels.design import INTERCEPT, Block, Design, coarser
 from hiermodels.draws import Draws, standard_covariance
 
-__all__ = ["Pooled", "Raw", "complete_pooling", "no_pooling", "partial_pooling", "reliability"]
+__all__ = [
+    "Pooled",
+    "Population",
+    "Raw",
+    "complete_pooling",
+    "no_pooling",
+    "partial_pooling",
+    "population",
+    "reliability",
+]
 
 type Array = np.ndarray
 
@@ -292,6 +301,36 @@ def reliability_many(design: Design, draws: Draws, block: Block) -> Array:
         inverse = np.linalg.inv(m)[own, own].reshape(block.n_levels, q, block.n_levels, q)
         inverses[s] = inverse[each, :, each, :]
     return explained(roots[here], inverses)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Population:
+    """The estimated distribution of the coefficients of the levels. Made by `population`.
+
+    ``mean`` (q,) and ``covariance`` (q, q), per unit of x, intercepts at the mean of x.
+    """
+
+    mean: Array
+    covariance: Array
+
+
+def population(design: Design, draws: Draws, block: Block) -> Population:
+    """Normal(common coefficients, Sigma_g): medians of sds and correlations, means of the rest."""
+    scale = user_scale(block)
+    sigma = standard_covariance(draws, block) * scale[:, None] * scale
+    sd = np.sqrt(np.einsum("sqq->sq", sigma))
+    spread = np.where(sd > 0, sd, 1.0)
+    correlation = np.median(sigma / spread[:, :, None] / spread[:, None, :], axis=0)
+    middle = np.median(sd, axis=0)
+    mean = np.array([common_at_mean(design, draws, term) for term in block.terms])
+    return Population(mean=mean, covariance=correlation * middle[:, None] * middle)
+
+
+def common_at_mean(design: Design, draws: Draws, term: str) -> float:
+    """The common coefficient of a term per unit of x, the intercept at the mean of x."""
+    if term == INTERCEPT:
+        return posterior_mean(design, draws, term)
+    return float(draws.beta[:, design.terms.index(term)].mean()) if term in design.terms else 0.0
 
 
 def pooling_factor(draws: Draws, block: Block) -> Array:

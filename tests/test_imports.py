@@ -39,6 +39,7 @@ ORDER = [
     "sentences",
     "summary",
     "plots",
+    "variance_plots",
     "results",
     "fitting",
     "bridge",
