@@ -17,6 +17,9 @@ which gives the variance that any set of factors brings to a response on a non-l
 quadrature in one dimension, without simulation. rho <= 1 keeps every share in [0, 1]; what single
 factors leave of the whole, sum c_k^2 (1 - sum_g rho_g^k), is not negative: their interaction.
 
+A parameter of the family whose own predictor has group effects (zero inflation by site) adds a
+dimension to the expansion, and its rho to each term.
+
 The family is called here and nowhere else in the variance report.
 """
 
@@ -32,10 +35,10 @@ import numpy as np
 from hiermodels.design import Design
 from hiermodels.draws import Draws
 from hiermodels.errors import NotAvailableError
+from hiermodels.points import MAX_ROWS, Points, extras_of, points_of, row_weights
 
 __all__ = [
     "Expected",
-    "Points",
     "Shares",
     "expected_response",
     "few_draws",
@@ -43,21 +46,20 @@ __all__ = [
     "is_linear",
     "latent_noise",
     "marginal_mean",
-    "points_of",
+    "quadrature_points",
     "residual_variance",
     "response_mean",
     "response_variance",
-    "row_weights",
     "shared_variances",
 ]
 
 type Array = np.ndarray
 
-#: Nodes of the quadrature; exact for polynomials of twice that degree less one.
-NODES = 64
-#: Rows over which a mean is taken, draws, and both together, for what needs the quadrature.
-MAX_ROWS, MAX_DRAWS, WORK = 2000, 1000, 400_000
-#: The same for what takes the fitted values alone.
+#: Nodes of the quadrature: of the mean's predictor alone, of it beside others, of the others.
+NODES, NODES_BESIDE, NODES_OTHER = 64, 32, 12
+#: Draws, and rows times draws, that are worth a quadrature.
+MAX_DRAWS, WORK = 1000, 400_000
+#: Rows, and rows times draws, of what takes the fitted values alone.
 MAX_FITTED, WORK_FITTED = 50_000, 2e7
 
 
@@ -66,68 +68,15 @@ def is_linear(design: Design) -> bool:
     return bool(design.family.link == "identity" and design.family.name in ("gaussian", "student"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Points:
-    """Rows at which variances are taken. Made by `points_of`, or from new data.
-
-    ``common`` (n, p), ``offset`` (n,), ``groups`` the columns (n, q) of each factor, ``weights``
-    (n,) the share of each in a mean, ``trials`` (n,) or None, ``index`` the row of the design that
-    each comes from, or None where there is none.
-    """
-
-    common: Array
-    offset: Array
-    groups: dict[str, Array]
-    weights: Array
-    trials: Array | None
-    index: Array | None
-
-    @property
-    def n(self) -> int:
-        return len(self.offset)
-
-
-def row_weights(design: Design) -> Array:
-    """The share of each row in a mean over rows."""
-    weights = np.ones(design.n) if design.weights is None else design.weights
-    return weights / weights.sum()
-
-
-def trials_of(design: Design) -> Array | None:
-    """Trials of each row, of a family that has them."""
-    return getattr(design, "trials", None)
-
-
-def points_of(design: Design, *, at_most: int | None = MAX_ROWS) -> Points:
-    """The rows of the data; of more than ``at_most`` an evenly spread sample."""
-    index = np.arange(design.n)
-    if at_most is not None and design.n > at_most:
-        # a random sample with a fixed seed: data are often sorted by group
-        index = np.sort(np.random.default_rng(0).choice(design.n, at_most, replace=False))
-    weights, trials = row_weights(design)[index], trials_of(design)
-    return Points(
-        common=design.common.values[index],
-        offset=np.asarray(design.offset)[index],
-        groups={b.name: b.columns.values[index] for b in design.blocks},
-        weights=weights / weights.sum(),
-        trials=None if trials is None else trials[index],
-        index=index,
-    )
+def quadrature_points(design: Design) -> Points:
+    """The rows of the data, fewer where each costs more nodes."""
+    varying = points_of(design, at_most=1).varying
+    return points_of(design, at_most=MAX_ROWS // (6 ** len(varying)))
 
 
 def few_draws(draws: Draws, points: Points) -> Draws:
     """As many draws as the work allows, evenly spread."""
     return draws.thinned(int(np.clip(WORK / points.n, 200, MAX_DRAWS)))
-
-
-def auxiliary(draws: Draws, points: Points, s: int) -> dict[str, Array]:
-    """The family's own parameters at one draw: numbers, or one for each of the points."""
-    found = {}
-    for name, values in getattr(draws, "auxiliary", {}).items():
-        at_draw = np.asarray(values[s])
-        by_row = at_draw.ndim == 1 and name != "threshold" and points.index is not None
-        found[name] = at_draw[points.index] if by_row else at_draw
-    return found
 
 
 def response_mean(
@@ -150,87 +99,155 @@ def response_variance(
     return np.asarray(found if trials is None else found / trials**2)
 
 
-def residual_variance(design: Design, draws: Draws) -> Array:
-    """Of a linear model, or of the logarithm of a log-normal response: (S,)."""
-    if draws.residual is None and design.se is not None:
-        return np.full(draws.n, row_weights(design) @ design.se**2)
-    if draws.residual is None:
-        raise NotAvailableError(f"the {design.family.name} family has no residual variance")
-    variance = draws.residual**2
-    if design.family.name == "student":
-        nu = np.asarray(getattr(draws, "auxiliary")["nu"])  # noqa: B009
-        variance = variance * np.where(nu > 2, nu / np.maximum(nu - 2, 1e-12), np.inf)
-    return np.asarray(variance)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One linear predictor at one draw: ``fixed`` (n,), and of each factor its variance (n,)."""
+
+    fixed: Array
+    of: dict[str, Array]
+
+    @property
+    def spread(self) -> Array:
+        """V: (n,)."""
+        return np.sum(list(self.of.values()), axis=0) if self.of else np.zeros_like(self.fixed)
+
+    def correlation(self, factors: Sequence[str]) -> Array:
+        """rho_A = V_A / V: (n,)."""
+        shared = [self.of[f] for f in factors if f in self.of]
+        part = np.sum(shared, axis=0) if shared else np.zeros_like(self.fixed)
+        whole = self.spread
+        rho = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+        return np.minimum(rho, 1.0)
 
 
-def columns(aux: Mapping[str, Array]) -> dict[str, Array]:
-    """Values of rows as columns, so that they meet a matrix of rows and nodes."""
-    return {
-        name: v[:, None] if v.ndim == 1 and name != "threshold" else v for name, v in aux.items()
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """The draws of one linear predictor at the points; ``at(s)`` is one of them."""
+
+    points: Points
+    draws: Draws
+    sigma: dict[str, Array]
+
+    @classmethod
+    def of(cls, points: Points, draws: Draws) -> Lines:
+        return cls(
+            points=points, draws=draws, sigma={g: draws.covariance(g) for g in points.groups}
+        )
+
+    def fixed(self, s: int) -> Array:
+        points, draws = self.points, self.draws
+        return np.asarray(points.offset + draws.intercept[s] + points.common @ draws.beta[s])
+
+    def at(self, s: int) -> Line:
+        of = {
+            g: np.maximum(np.einsum("nq,qr,nr->n", z, self.sigma[g][s], z, optimize=True), 0.0)
+            for g, z in self.points.groups.items()
+        }
+        return Line(fixed=self.fixed(s), of=of)
+
+
+def inverse_parameter(design: Design, name: str, predictor: Array) -> Array:
+    """A parameter of the family from its linear predictor."""
+    parameters: Any = getattr(design.family, "parameters", ())
+    return np.asarray(next(p for p in parameters if p.name == name).inverse(predictor))
+
+
+def constants_of(draws: Draws, s: int) -> dict[str, Array]:
+    """The family's own parameters that are the same in all rows, at one draw."""
+    return {k: np.asarray(v[s]) for k, v in getattr(draws, "auxiliary", {}).items()}
+
+
+def extra_draws(draws: Draws) -> Mapping[str, Draws]:
+    return getattr(draws, "extras", {})
 
 
 @cache
-def quadrature() -> tuple[Array, Array]:
+def quadrature(size: int) -> tuple[Array, Array]:
     """Nodes of a standard normal (M,), and the weighted normalised polynomials (M, M).
 
     ``h(nodes) @ polynomials`` are the coefficients c_0, c_1, ... of h. With all M of them the sum
     of squares is that of h at the nodes, so nothing is cut off.
     """
-    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(size)
     weights = weights / weights.sum()
-    basis = np.empty((NODES, NODES))
+    basis = np.empty((size, size))
     basis[0], basis[1] = 1.0, nodes
-    for k in range(2, NODES):
+    for k in range(2, size):
         basis[k] = (nodes * basis[k - 1] - np.sqrt(k - 1) * basis[k - 2]) / np.sqrt(k)
     return nodes, (basis * weights).T
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """At one draw: ``coefficients`` (n, M) of h, ``noise`` (n,) E[Var(y | eta)], ``spread`` (n,) V,
-    ``of`` (n,) the part of V of each factor."""
+    """At one draw: ``coefficients`` (n, M, ...) of h, ``noise`` (n,) E[Var(y | eta)].
+
+    ``lines`` are the linear predictors with group effects, one for each axis but the first.
+    """
 
     coefficients: Array
     noise: Array
-    spread: Array
-    of: dict[str, Array]
+    lines: tuple[Line, ...]
 
     @property
     def mean(self) -> Array:
         """E[y_i], averaged over the group effects: (n,)."""
-        return self.coefficients[:, 0]
+        return np.asarray(self.coefficients.reshape(len(self.coefficients), -1)[:, 0])
 
     def shared(self, factors: Sequence[str]) -> Array:
         """Var(E[y | b_A]) of a set of factors: (n,)."""
-        part = np.sum([self.of[f] for f in factors], axis=0)
-        rho = np.divide(part, self.spread, out=np.zeros_like(part), where=self.spread > 0)
-        power = np.minimum(rho, 1.0)[:, None] ** np.arange(1, NODES)
-        return np.einsum("nk,nk->n", self.coefficients[:, 1:] ** 2, power)
+        power = self.coefficients**2
+        power.reshape(len(power), -1)[:, 0] = 0.0
+        for line in reversed(self.lines):
+            degree = np.arange(power.shape[-1])
+            each = line.correlation(factors)[:, None] ** degree
+            power = np.einsum("n...k,nk->n...", power, each)
+        return power
 
 
 def expected_response(design: Design, draws: Draws, points: Points) -> Iterator[Expected]:
     """Draw by draw, the expansion of the mean response over the group effects."""
-    nodes, polynomials = quadrature()
-    sigma = {b.name: draws.covariance(b.name) for b in design.blocks}
-    trials = None if points.trials is None else points.trials[:, None]
+    main = Lines.of(points, draws)
+    others = {k: Lines.of(p, extra_draws(draws)[k]) for k, p in points.extras.items()}
+    varying = points.varying
+    sizes = (NODES_BESIDE, *[NODES_OTHER] * len(varying)) if varying else (NODES,)
+    shape = (points.n, *[1] * len(sizes))
+    trials = None if points.trials is None else points.trials.reshape(shape)
     for s in range(draws.n):
-        f = points.offset + draws.intercept[s] + points.common @ draws.beta[s]
-        of = {
-            g: np.maximum(np.einsum("nq,qr,nr->n", z, sigma[g][s], z, optimize=True), 0.0)
-            for g, z in points.groups.items()
-        }
-        spread = np.sum(list(of.values()), axis=0) if of else np.zeros(points.n)
-        eta = f[:, None] + np.sqrt(spread)[:, None] * nodes
-        aux = columns(auxiliary(draws, points, s))
+        lines = [main.at(s)]
+        aux = constants_of(draws, s)
+        for name, other in others.items():
+            line = other.at(s)
+            predictor = line.fixed.reshape(shape)
+            if name in varying:
+                lines.append(line)
+                predictor = spread_out(line, len(lines) - 1, sizes)
+            aux[name] = inverse_parameter(design, name, predictor)
+        eta = spread_out(lines[0], 0, sizes)
         mean = response_mean(design, eta, aux, trials=trials)
         noise = response_variance(design, eta, aux, trials=trials)
         yield Expected(
-            coefficients=np.broadcast_to(mean, eta.shape) @ polynomials,
-            noise=np.broadcast_to(noise, eta.shape) @ polynomials[:, 0],
-            spread=spread,
-            of=of,
+            coefficients=expand(mean, points.n, sizes),
+            noise=expand(noise, points.n, sizes).reshape(points.n, -1)[:, 0],
+            lines=tuple(lines),
         )
+
+
+def spread_out(line: Line, axis: int, sizes: Sequence[int]) -> Array:
+    """A predictor at the nodes of its own axis: (n, 1, ..., M, ..., 1)."""
+    nodes, _ = quadrature(sizes[axis])
+    values = line.fixed[:, None] + np.sqrt(line.spread)[:, None] * nodes
+    shape = [len(values), *[1] * len(sizes)]
+    shape[axis + 1] = sizes[axis]
+    return values.reshape(shape)
+
+
+def expand(values: Array, n: int, sizes: Sequence[int]) -> Array:
+    """Coefficients of the polynomials along each axis: (n, M, ...)."""
+    out = np.broadcast_to(values, (n, *sizes))
+    for axis, size in enumerate(sizes):
+        _, polynomials = quadrature(size)
+        out = np.moveaxis(np.moveaxis(out, axis + 1, -1) @ polynomials, -1, axis + 1)
+    return np.ascontiguousarray(out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,14 +296,53 @@ def shared_variances(
 def marginal_mean(design: Design, draws: Draws) -> Array:
     """mean_i E[y_i], averaged over all possible groups, each draw: (S,).
 
-    Of many draws some, the others interpolated by repeating: it is compared with variances whose
+    Of many draws some, the others having that of the nearest: it is compared with variances whose
     own posterior is far wider.
     """
-    points = points_of(design)
+    points = quadrature_points(design)
     some = few_draws(draws, points)
     found = np.array([points.weights @ e.mean for e in expected_response(design, some, points)])
     at = np.round(np.linspace(0, some.n - 1, draws.n)).astype(int)
     return found[at]
+
+
+def mean_parameters(design: Design, draws: Draws) -> dict[str, Array]:
+    """The family's own parameters, (S,); those with a formula averaged over the rows."""
+    found = {k: np.asarray(v) for k, v in getattr(draws, "auxiliary", {}).items()}
+    points = points_of(design)
+    for name, extra in points.extras.items():
+        lines = Lines.of(extra, extra_draws(draws)[name])
+        found[name] = np.array(
+            [
+                points.weights @ inverse_parameter(design, name, lines.fixed(s))
+                for s in range(draws.n)
+            ]
+        )
+    return found
+
+
+def residual_variance(design: Design, draws: Draws) -> Array:
+    """Of a linear model, or of the logarithm of a log-normal response: (S,).
+
+    With a formula for sigma the mean of sigma_i^2 over the rows and all possible groups,
+    mean_i exp(2 f_i + 2 V_i).
+    """
+    name = design.family.residual
+    if draws.residual is not None:
+        variance = np.asarray(draws.residual**2)
+    elif design.se is not None:
+        variance = np.full(draws.n, row_weights(design) @ design.se**2)
+    elif name is not None and name in extras_of(design):
+        points = points_of(design)
+        lines = Lines.of(points.extras[name], extra_draws(draws)[name])
+        each = (lines.at(s) for s in range(draws.n))
+        variance = np.array([points.weights @ np.exp(2 * (e.fixed + e.spread)) for e in each])
+    else:
+        raise NotAvailableError(f"the {design.family.name} family has no residual variance")
+    if design.family.name == "student":
+        nu = mean_parameters(design, draws)["nu"]
+        variance = variance * np.where(nu > 2, nu / np.maximum(nu - 2, 1e-12), np.inf)
+    return variance
 
 
 def latent_noise(
@@ -297,10 +353,7 @@ def latent_noise(
     ``single`` takes a family of trials at infinitely many of them: the variance of the chance of
     success itself. Parameters that differ between rows are averaged.
     """
-    aux = {
-        name: np.asarray(v) if np.ndim(v) == 1 or name == "threshold" else np.mean(v, axis=1)
-        for name, v in getattr(draws, "auxiliary", {}).items()
-    }
+    aux = mean_parameters(design, draws)
     many = np.full(draws.n, 1e12) if single and getattr(design.family, "trials", False) else None
     eta = solve_mean(design, mean, aux, trials=many)
     return response_variance(design, eta, aux, trials=many), mean
@@ -326,17 +379,27 @@ def fitted_variances(design: Design, draws: Draws) -> tuple[Array, Array]:
     some = full.without_effects(chosen)
     between, noise = np.empty(some.n), np.empty(some.n)
     for s in range(some.n):
-        eta = points.offset + some.intercept[s] + points.common @ some.beta[s]
-        for block in design.blocks:
-            effects = full.effects[block.name][chosen[s]][block.index[points.index]]
-            eta = eta + np.einsum("nq,nq->n", points.groups[block.name], effects)
-        aux = auxiliary(some, points, s)
+        eta = fitted_line(design, full, points, chosen[s])
+        aux = constants_of(some, s)
+        for name, extra in points.extras.items():
+            own = extra_draws(full)[name]
+            predictor = fitted_line(extras_of(design)[name], own, extra, chosen[s])
+            aux[name] = inverse_parameter(design, name, predictor)
         mean = response_mean(design, eta, aux, trials=points.trials)
         between[s] = points.weights @ (mean - points.weights @ mean) ** 2
         if not is_linear(design):
             variance = response_variance(design, eta, aux, trials=points.trials)
             noise[s] = points.weights @ np.broadcast_to(variance, mean.shape)
     return between, residual_variance(design, some) if is_linear(design) else noise
+
+
+def fitted_line(predictor: Any, draws: Draws, points: Points, s: int) -> Array:
+    """A linear predictor with the effects of the data's own groups, at one draw: (n,)."""
+    eta = points.offset + draws.intercept[s] + points.common @ draws.beta[s]
+    for block in predictor.blocks:
+        effects = draws.effects[block.name][s][block.index[points.index]]
+        eta = eta + np.einsum("nq,nq->n", points.groups[block.name], effects)
+    return np.asarray(eta)
 
 
 def spread_indices(n: int, at_most: int) -> Array:

@@ -20,7 +20,8 @@ import pandas as pd
 from hiermodels.design import Design, new_common
 from hiermodels.draws import Draws
 from hiermodels.errors import DataError, did_you_mean
-from hiermodels.expected import Points, few_draws, trials_of
+from hiermodels.expected import few_draws
+from hiermodels.points import Points, extras_of, trials_of
 from hiermodels.variance import ICC, components, intraclass
 
 __all__ = ["Curves", "icc_curves", "points_at", "typical_rows"]
@@ -101,16 +102,27 @@ def typical_value(column: pd.Series) -> Array:
 
 def points_at(design: Design, frame: pd.DataFrame) -> Points:
     """New rows as points of equal weight; offset and trials are the data's means."""
-    trials = trials_of(design)
-    n = len(frame)
+    trials, n = trials_of(design), len(frame)
+    weights = np.full(n, 1 / n)
     return Points(
-        common=new_common(design, frame) if design.terms else np.zeros((n, 0)),
-        offset=np.full(n, float(np.mean(design.offset))),
-        groups={
-            b.name: np.hstack([encode(frame) for encode in b.columns.encoders])
-            for b in design.blocks
-        },
-        weights=np.full(n, 1 / n),
+        **new_columns(design, frame),
+        weights=weights,
         trials=None if trials is None else np.full(n, float(np.mean(trials))),
-        index=None,
+        extras={
+            name: Points(**new_columns(predictor, frame), weights=weights)
+            for name, predictor in extras_of(design).items()
+        },
     )
+
+
+def new_columns(predictor: Any, frame: pd.DataFrame) -> dict[str, Any]:
+    """Columns of one linear predictor on new rows."""
+    n = len(frame)
+    return {
+        "common": new_common(predictor, frame) if predictor.terms else np.zeros((n, 0)),
+        "offset": np.full(n, float(np.mean(predictor.offset))),
+        "groups": {
+            b.name: np.hstack([encode(frame) for encode in b.columns.encoders])
+            for b in predictor.blocks
+        },
+    }

@@ -13,8 +13,8 @@ import numpy as np
 from hiermodels.design import INTERCEPT, Block, Design
 from hiermodels.draws import ENOUGH, Draws, Interval, level_interval, standard_covariance, summarise
 from hiermodels.effects import common_effects, group_coefficients
-from hiermodels.expected import trials_of
 from hiermodels.icc import Curves
+from hiermodels.points import trials_of
 from hiermodels.posterior import coefficient_terms
 from hiermodels.printing import Table
 from hiermodels.ranks import Ranking

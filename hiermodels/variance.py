@@ -37,17 +37,16 @@ from hiermodels.design import INTERCEPT, Block, Design, nesting_chains
 from hiermodels.draws import Draws, standard_covariance
 from hiermodels.errors import NotAvailableError, UnknownNameError, lookup
 from hiermodels.expected import (
-    Points,
     few_draws,
     fitted_variances,
     is_linear,
     latent_noise,
     marginal_mean,
-    points_of,
+    quadrature_points,
     residual_variance,
-    row_weights,
     shared_variances,
 )
+from hiermodels.points import Points, extras_of, row_weights
 
 __all__ = [
     "ICC",
@@ -187,7 +186,7 @@ def components(
     """
     chosen = chosen_scale(design, scale)
     if chosen == "data":
-        return data_components(design, draws, points or points_of(design))
+        return data_components(design, draws, points or quadrature_points(design))
     groups, common = linear_parts(design, draws, points)
     labels = tuple((b.name, t) for b in design.blocks for t in b.terms)
     if points is not None:
@@ -229,9 +228,10 @@ def linear_parts(design: Design, draws: Draws, points: Points | None) -> tuple[A
 def data_components(design: Design, draws: Draws, points: Points) -> Components:
     """The law of total variance on the scale of the response; fewer draws than there are."""
     some = few_draws(draws, points)
-    singles = [(name,) for name in design.factors]
-    nested = [names for names in nested_sets(design)]
-    everything = tuple(design.factors)
+    names = all_factors(design)
+    singles = [(name,) for name in names]
+    nested = nested_sets(design)
+    everything = names
     wanted = list(dict.fromkeys([*singles, *nested, *([everything] if everything else [])]))
     found = shared_variances(design, some, points, wanted)
     zero = np.zeros(some.n)
@@ -240,7 +240,7 @@ def data_components(design: Design, draws: Draws, points: Points) -> Components:
     relative = np.array([found.relative[s] for s in singles]).reshape(len(singles), some.n).T
     relative_whole = found.relative.get(everything, zero)
     return Components(
-        labels=tuple((name, "") for name in design.factors),
+        labels=tuple((name, "") for name in names),
         groups=groups,
         residual=found.noise,
         common=found.common,
@@ -254,6 +254,12 @@ def data_components(design: Design, draws: Draws, points: Points) -> Components:
         ),
         relative_total=relative_whole + found.relative_noise,
     )
+
+
+def all_factors(design: Design) -> tuple[str, ...]:
+    """Those of the mean, then those that only a parameter of the family has."""
+    extra = [b.name for p in extras_of(design).values() for b in p.blocks]
+    return tuple(dict.fromkeys([*design.factors, *extra]))
 
 
 def nested_sets(design: Design) -> tuple[tuple[str, ...], ...]:
@@ -366,14 +372,15 @@ def repeatability(design: Design, parts: Components, *, n: int = 1) -> ICC:
 
 
 def shares(design: Design, parts: Components, *, total: Array) -> ICC:
-    rows = [(name, "single", parts.factor(name)) for name in design.factors]
-    for names in nested_sets(design):
-        variance = parts.together(names)
+    names = dict.fromkeys(factor for factor, _ in parts.labels)
+    rows = [(name, "single", parts.factor(name)) for name in names]
+    for chain in nested_sets(design):
+        variance = parts.together(chain)
         if parts.scale == "data":
-            added = variance - parts.together(names[:-1])
-            rows.append((f"{names[-1]} within {names[-2]}", "sequential", added))
-        rows.append((" + ".join(names), "cumulative", variance))
-    if parts.scale == "data" and len(design.factors) > 1:
+            added = variance - parts.together(chain[:-1])
+            rows.append((f"{chain[-1]} within {chain[-2]}", "sequential", added))
+        rows.append((" + ".join(chain), "cumulative", variance))
+    if parts.scale == "data" and len(names) > 1:
         rows.append(("between factors", "interaction", parts.between))
     variances = np.array([v for *_, v in rows]).reshape(len(rows), parts.n).T
     return ICC(

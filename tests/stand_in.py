@@ -7,7 +7,8 @@ textbooks of the distributions, not from the package.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, make_dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,14 @@ class StandIn:
     trials: bool = False
     residual: str | None = None
     auxiliary: tuple[str, ...] = ()
+
+    @property
+    def parameters(self):
+        """As much of a parameter as is asked for: zi on the logit, the others on the log."""
+        return [
+            SimpleNamespace(name=name, inverse=expit if name == "zi" else np.exp)
+            for name in self.auxiliary
+        ]
 
     def inverse_link(self, eta):
         return INVERSE[self.link](eta)
@@ -125,20 +134,41 @@ FAMILIES = {
 }
 
 
+def extended(value: Any, **more: Any) -> Any:
+    """The value with these fields, also where its class does not have them yet."""
+    have = {f.name: getattr(value, f.name) for f in fields(value)}
+    names = {f.name for f in fields(value)}
+    if set(more) <= names:
+        return replace(value, **more)
+    kind = type(value)
+
+    def without_effects(self, keep):
+        cut = {f.name: getattr(self, f.name) for f in fields(kind)}
+        plain = kind.without_effects(kind(**cut), keep)
+        return extended(
+            plain,
+            auxiliary={k: v[keep] for k, v in getattr(self, "auxiliary", {}).items()},
+            extras={k: v.without_effects(keep) for k, v in getattr(self, "extras", {}).items()},
+        )
+
+    new = [(name, object) for name in more if name not in names]
+    body = {"without_effects": without_effects} if kind is Draws else {}
+    made = make_dataclass("Extended", new, bases=(kind,), namespace=body, frozen=True, kw_only=True)
+    return made(**{**have, **more})
+
+
 def with_auxiliary(draws: Draws, auxiliary: dict[str, np.ndarray]) -> Draws:
-    if "auxiliary" in {f.name for f in fields(Draws)}:
-        return replace(draws, auxiliary=auxiliary)
+    return extended(draws, auxiliary=auxiliary)
 
-    @dataclass(frozen=True, kw_only=True)
-    class Extended(Draws):
-        auxiliary: dict[str, np.ndarray]
 
-        def without_effects(self, keep):
-            cut = Draws.without_effects(self, keep)
-            return replace(cut, auxiliary={k: v[keep] for k, v in self.auxiliary.items()})
-
-    have = {f.name: getattr(draws, f.name) for f in fields(Draws)}
-    return Extended(**have, auxiliary=auxiliary)
+def with_formula(fit: Fit, parameter: str, other: Fit) -> Fit:
+    """The fit with a parameter whose linear predictor is that of another fit's mean."""
+    design = extended(fit.design, extras={parameter: other.design})
+    left = {k: v for k, v in getattr(fit.draws, "auxiliary", {}).items() if k != parameter}
+    draws = extended(fit.draws, auxiliary=left, extras={parameter: other.draws})
+    new = Fit(design=design, priors=fit.priors, idata=fit.idata)
+    new.__dict__["draws"] = draws
+    return new
 
 
 def fit_of(
@@ -159,7 +189,7 @@ def fit_of(
     chosen = replace(chosen, link=link) if link else chosen
     design = replace(gaussian.design, family=chosen)
     if trials is not None:
-        design = with_trials(design, trials)
+        design = extended(design, trials=trials)
     n, rng = gaussian.draws.n, np.random.default_rng(3)
     own = {k: v * np.exp(spread * rng.normal(size=n)) for k, v in (auxiliary or {}).items()}
     wanted = {k: np.broadcast_to(v, gaussian.draws.sd[k].shape) for k, v in (sd or {}).items()}
@@ -175,15 +205,3 @@ def fit_of(
     fit = Fit(design=design, priors=gaussian.priors, idata=gaussian.idata)
     fit.__dict__["draws"] = with_auxiliary(draws, own)
     return fit
-
-
-def with_trials(design: Any, trials: np.ndarray) -> Any:
-    """The design with trials, also where designs do not have them yet."""
-    if "trials" in {f.name for f in fields(design)}:
-        return replace(design, trials=trials)
-
-    @dataclass(frozen=True, kw_only=True)
-    class Extended(type(design)):
-        trials: np.ndarray
-
-    return Extended(**{f.name: getattr(design, f.name) for f in fields(design)}, trials=trials)

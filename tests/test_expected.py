@@ -5,9 +5,10 @@ import pytest
 from made_up import table
 from scipy import integrate, stats
 from scipy.special import expit, ndtr
-from stand_in import FAMILIES, fit_of
+from stand_in import FAMILIES, fit_of, with_formula
 
-from hiermodels.expected import expected_response, fitted_variances, points_of, shared_variances
+from hiermodels.expected import expected_response, fitted_variances, shared_variances
+from hiermodels.points import points_of
 from hiermodels.variance import components
 
 #: Of one draw: the others are the same.
@@ -181,3 +182,73 @@ def test_many_rows_are_sampled():
     )
     # 2,000 of 5,000 rows: the standard error of the mean over them
     assert parts.groups[0, 0] == pytest.approx(whole.sets["pop",][0], rel=0.1)
+
+
+def test_zero_inflation_with_groups_of_its_own():
+    """zi has (1 | year), the mean (1 | pop) + (1 | year): 10^6 new levels of each, as above."""
+    own = {"sd": {"pop": 0.5, "year": 0.4}, "intercept": 1.0}
+    fit = fit_of("zi_poisson", "y ~ 1 + (1 | pop) + (1 | year)", table(n=40), **own)
+    zi = fit_of("poisson", "y ~ 1 + (1 | year)", table(n=40), sd={"year": 1.2}, intercept=-0.5)
+    fit = with_formula(fit, "zi", zi)
+    found = shares_of(fit, ("pop",), ("year",), ("pop", "year"))
+    rng, size = np.random.default_rng(12), 10**6
+
+    def response(pop, year, zero):
+        mu, p = np.exp(1.0 + 0.5 * pop + 0.4 * year), expit(-0.5 + 1.2 * zero)
+        return np.where(rng.uniform(size=size) < p, 0, rng.poisson(mu)).astype(float)
+
+    a, b, c, d, e, f = (rng.normal(size=size) for _ in range(6))
+    y = response(a, b, c)
+    same = {
+        ("pop",): response(a, d, e),
+        ("year",): response(f, b, c),
+        ("pop", "year"): response(a, b, c),
+    }
+    for factors, other in same.items():
+        products = (y - y.mean()) * (other - other.mean())
+        error = products.std() / np.sqrt(size)
+        assert found.sets[factors][0] == pytest.approx(products.mean(), abs=4 * error)
+    square = (y - y.mean()) ** 2
+    total = found.sets["pop", "year"][0] + found.noise[0]
+    assert total == pytest.approx(square.mean(), abs=4 * square.std() / np.sqrt(size))
+
+
+def test_a_factor_of_zero_inflation_alone_is_reported():
+    fit = fit_of("zi_poisson", "y ~ z + (1 | pop)", sd={"pop": 0.5}, intercept=0.5)
+    zi = fit_of("poisson", "y ~ x + (1 | year)", sd={"year": 1.0}, intercept=-1.0)
+    fit = with_formula(fit, "zi", zi)
+    found = fit.variance_table(scale="data")
+    assert list(found["component"])[:2] == ["pop", "year"]
+    assert (found["percent"].iloc[:3] > 0).all()
+    assert len(fit.icc(scale="latent")) == 1
+    assert fit.r2(scale="data")["estimate"].between(0, 1).all()
+
+
+def test_dispersion_with_a_formula_is_averaged():
+    """Var(y) = mu + mu^2 / alpha_i with alpha_i = exp(x_i' gamma)."""
+    own = {"sd": {"pop": 0.5}, "intercept": 1.0, "auxiliary": {"alpha": 2.0}}
+    fit = fit_of("negbinomial", "y ~ 1 + (1 | pop)", **own)
+    other = fit_of("poisson", "y ~ z", intercept=0.4)
+    found = shares_of(with_formula(fit, "alpha", other), ("pop",))
+    alpha = np.exp(0.4 + table()["z"] * other.draws.beta[0, 0])
+    m, square = np.exp(1.125), np.exp(2 + 2 * 0.25)
+    assert found.noise[0] == pytest.approx(m + (square / alpha).mean(), rel=1e-8)
+
+
+def test_residual_sd_with_groups_is_averaged():
+    """mean_i E[sigma_i^2] = mean_i exp(2 f_i + 2 V_i), by simulation of the groups."""
+    from dataclasses import replace
+
+    from made_up import made_up_fit
+
+    from hiermodels.expected import residual_variance
+
+    fit = made_up_fit("y ~ x + (1 | pop)")
+    other = fit_of("poisson", "y ~ z + (1 | pop)", sd={"pop": 0.3}, intercept=0.2)
+    fit = with_formula(fit, "sigma", other)
+    found = residual_variance(fit.design, replace(fit.draws, residual=None))
+    f = 0.2 + other.draws.beta[0, 0] * table()["z"].to_numpy()
+    u = np.random.default_rng(0).normal(0, 0.3, (10**5, 1))
+    sample = np.exp(2 * (f + u)).mean(axis=1)
+    error = sample.std() / np.sqrt(len(sample))
+    assert found[0] == pytest.approx(sample.mean(), abs=4 * error)

@@ -27,6 +27,7 @@ ORDER = [
     "sampling",
     "draws",
     "effects",
+    "points",
     "expected",
     "variance",
     "icc",
