@@ -42,15 +42,18 @@ __all__ = [
     "Shares",
     "expected_response",
     "few_draws",
+    "fitted_rows",
     "fitted_variances",
     "is_linear",
     "latent_noise",
     "marginal_mean",
+    "mean_parameters",
     "quadrature_points",
     "residual_variance",
     "response_mean",
     "response_variance",
     "shared_variances",
+    "spread_indices",
 ]
 
 type Array = np.ndarray
@@ -379,18 +382,24 @@ def fitted_variances(design: Design, draws: Draws) -> tuple[Array, Array]:
     some = full.without_effects(chosen)
     between, noise = np.empty(some.n), np.empty(some.n)
     for s in range(some.n):
-        eta = fitted_line(design, full, points, chosen[s])
-        aux = constants_of(some, s)
-        for name, extra in points.extras.items():
-            own = extra_draws(full)[name]
-            predictor = fitted_line(extras_of(design)[name], own, extra, chosen[s])
-            aux[name] = inverse_parameter(design, name, predictor)
+        eta, aux = fitted_rows(design, full, points, chosen[s])
         mean = response_mean(design, eta, aux, trials=points.trials)
         between[s] = points.weights @ (mean - points.weights @ mean) ** 2
         if not is_linear(design):
             variance = response_variance(design, eta, aux, trials=points.trials)
             noise[s] = points.weights @ np.broadcast_to(variance, mean.shape)
     return between, residual_variance(design, some) if is_linear(design) else noise
+
+
+def fitted_rows(
+    design: Design, draws: Draws, points: Points, s: int
+) -> tuple[Array, dict[str, Array]]:
+    """eta (n,) and the family's own parameters at one draw, with the data's own groups."""
+    aux = constants_of(draws, s)
+    for name, extra in points.extras.items():
+        predictor = fitted_line(extras_of(design)[name], extra_draws(draws)[name], extra, s)
+        aux[name] = inverse_parameter(design, name, predictor)
+    return fitted_line(design, draws, points, s), aux
 
 
 def fitted_line(predictor: Any, draws: Draws, points: Points, s: int) -> Array:

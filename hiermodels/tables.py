@@ -13,6 +13,7 @@ import numpy as np
 from hiermodels.design import INTERCEPT, Block, Design
 from hiermodels.draws import ENOUGH, Draws, Interval, level_interval, standard_covariance, summarise
 from hiermodels.effects import common_effects, group_coefficients
+from hiermodels.expected import is_linear
 from hiermodels.icc import Curves
 from hiermodels.points import trials_of
 from hiermodels.posterior import coefficient_terms
@@ -430,7 +431,7 @@ def shrinkage_table(
     posterior; ``shrinkage`` = 1 - reliability: 0 leaves the raw estimate, 1 gives the pooled one.
     """
     raw = no_pooling(design, draws, block, ci_prob=ci_prob)
-    complete = complete_pooling(design, block, ci_prob=ci_prob)
+    complete = complete_pooling(design, draws, block, ci_prob=ci_prob)
     partial = level_interval(
         draws,
         block.name,
@@ -451,9 +452,14 @@ def shrinkage_table(
             **estimate_columns(partial),
             **{f"shrinkage{end}": v.ravel() for end, v in ends(shrinkage)},
         },
-        title=heading(f"Shrinkage of {block.name}", "mean", ci_prob),
+        title=heading(f"Shrinkage of {block.name}{link_words(design)}", "mean", ci_prob),
         note=f"Pooling factor of {block.name}: {told}.{at_mean}",
     )
+
+
+def link_words(design: Design) -> str:
+    """The scale of the linear predictor, where it is not that of the response."""
+    return "" if is_linear(design) else f", {latent_words(design)} scale"
 
 
 def ends(found: Any) -> list[tuple[str, Array]]:

@@ -1,13 +1,20 @@
 """Variances of responses on non-linear links: closed forms, and simulation of new groups."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from made_up import table
+from made_up import made_up_fit, table
 from scipy import integrate, stats
 from scipy.special import expit, ndtr
 from stand_in import FAMILIES, fit_of, with_formula
 
-from hiermodels.expected import expected_response, fitted_variances, shared_variances
+from hiermodels.expected import (
+    expected_response,
+    fitted_variances,
+    residual_variance,
+    shared_variances,
+)
 from hiermodels.points import points_of
 from hiermodels.variance import components
 
@@ -237,12 +244,6 @@ def test_dispersion_with_a_formula_is_averaged():
 
 def test_residual_sd_with_groups_is_averaged():
     """mean_i E[sigma_i^2] = mean_i exp(2 f_i + 2 V_i), by simulation of the groups."""
-    from dataclasses import replace
-
-    from made_up import made_up_fit
-
-    from hiermodels.expected import residual_variance
-
     fit = made_up_fit("y ~ x + (1 | pop)")
     other = fit_of("poisson", "y ~ z + (1 | pop)", sd={"pop": 0.3}, intercept=0.2)
     fit = with_formula(fit, "sigma", other)

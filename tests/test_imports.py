@@ -31,6 +31,7 @@ ORDER = [
     "expected",
     "variance",
     "icc",
+    "working",
     "shrinkage",
     "ranks",
     "remaining",
