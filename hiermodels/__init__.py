@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hiermodels.bridge import from_bambi
     from hiermodels.datasets import list_datasets, load_dataset
     from hiermodels.errors import (
         DataError,
@@ -48,6 +49,7 @@ __all__ = [
     "SamplingError",
     "UnknownNameError",
     "fit",
+    "from_bambi",
     "list_datasets",
     "load_dataset",
     "pooling",
@@ -58,6 +60,7 @@ HOME = {
     "Model": "fitting",
     "Prior": "priors",
     "fit": "fitting",
+    "from_bambi": "bridge",
     "list_datasets": "datasets",
     "load_dataset": "datasets",
     "pooling": "workflows",
