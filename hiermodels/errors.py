@@ -9,6 +9,7 @@ __all__ = [
     "DataError",
     "DatasetError",
     "FormulaError",
+    "GroupingWarning",
     "HierModelsError",
     "HierModelsWarning",
     "MissingDataWarning",
@@ -53,6 +54,10 @@ class NotAvailableError(HierModelsError, NotImplementedError):
 
 class HierModelsWarning(UserWarning):
     """Everything that hiermodels warns of."""
+
+
+class GroupingWarning(HierModelsWarning):
+    """A fault of the grouping factors that no sampler can repair."""
 
 
 class MissingDataWarning(HierModelsWarning):

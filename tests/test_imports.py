@@ -17,6 +17,7 @@ ORDER = [
     "data",
     "design",
     "printing",
+    "nesting",
     "priors",
     "posterior",
     "model",
