@@ -176,6 +176,7 @@ class Design:
     """All that the model takes from the formula and the data. Made here, read by every stage.
 
     ``weights`` are frequencies, ``se`` known standard errors; both None where not given.
+    ``offset_encoder`` evaluates the offset on new rows; None where there is none.
     """
 
     formula: Formula
@@ -189,6 +190,7 @@ class Design:
     weights: Array | None
     se: Array | None
     rows: Rows
+    offset_encoder: Encoder | None = None
 
     @property
     def n(self) -> int:
@@ -253,6 +255,7 @@ def build_design(formula: Formula, rows: Rows, family: Family) -> Design:
         weights=optional(frame, WEIGHTS, check_weights),
         se=optional(frame, SE, check_se),
         rows=rows,
+        offset_encoder=raw.offset_encoder,
     )
     check_blocks(design)
     return design
@@ -267,6 +270,7 @@ class Evaluated:
     dummy: tuple[bool, ...]
     offset: Array
     encoder: Encoder
+    offset_encoder: Encoder | None = None
 
 
 def run_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Any:
@@ -365,8 +369,18 @@ def evaluate_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Evalu
         kept = [new.slices[k] for k, term in encoder.terms.items() if term.kind != "offset"]
         return np.hstack([np.asarray(new.design_matrix[:, s], dtype=float) for s in kept])
 
+    def encode_offset(rows: pd.DataFrame) -> Array:
+        new = encoder.evaluate_new_data(rows)
+        kept = [new.slices[k] for k, term in encoder.terms.items() if term.kind == "offset"]
+        return np.sum([np.asarray(new.design_matrix[:, s], float)[:, 0] for s in kept], axis=0)
+
     return Evaluated(
-        names=tuple(names), values=stacked, dummy=tuple(dummy), offset=offset, encoder=encode
+        names=tuple(names),
+        values=stacked,
+        dummy=tuple(dummy),
+        offset=offset,
+        encoder=encode,
+        offset_encoder=encode_offset if offset.any() else None,
     )
 
 

@@ -6,14 +6,15 @@ fit.summary(), fit.variance_table(), fit.coef("site"), fit.plot.forest("site")
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hiermodels import tables
+from hiermodels import prediction, prediction_tables, tables
 from hiermodels.design import Block, Design
 from hiermodels.diagnostics import Diagnostics, diagnose
 from hiermodels.draws import Draws, stack_draws
@@ -141,6 +142,188 @@ class Fit:
         block = self.design.block(group)
         return tables.shrinkage_table(
             self.design, self.draws, block, self._reliability[block.name], ci_prob=ci_prob
+        )
+
+    def predict(
+        self,
+        newdata: Any = None,
+        *,
+        target: str = "population",
+        kind: str = "mean",
+        groups: str | Sequence[str] | None = None,
+        draws: bool = False,
+        ci_prob: float = CI_PROB,
+        random_seed: int | None = None,
+    ) -> Any:
+        """Predictions, for the rows of the fit or for new ones.
+
+        Parameters
+        ----------
+        newdata
+            A table with the columns of the formula; None takes the rows of the fit.
+        target
+            ``"population"``: group effects at zero. ``"group"``: known levels keep their effects;
+            an unseen one is an error. ``"new_group"``: a label that was not seen, or an absent
+            column, gets one new effect per level and draw, shared by its rows; seen labels keep
+            theirs. ``"marginal"``: averaged over the distribution of the group effects, in each
+            draw.
+        kind
+            ``"link"`` the linear predictor, ``"mean"`` E[y], ``"response"`` a new y.
+        groups
+            For ``target="group"``: the factors whose effects count, with those they are nested
+            in; None takes all.
+        draws
+            Give the draws, a `xarray.DataArray` (chain, draw, row), instead of a table.
+        random_seed
+            None takes that of the fit. An unseen level has the same effects in every call.
+
+        Raises
+        ------
+        DataError
+            A missing column, an unknown category or level, with what is possible.
+        """
+        ask = prediction.predict(
+            self.design,
+            self.draws,
+            newdata,
+            target=target,
+            kind=kind,
+            seed=self._seed(random_seed),
+            groups=groups,
+        )
+        if draws:
+            return self._labelled(prediction.all_draws(ask), ask.rows.frame.index)
+        return prediction_tables.predict_table(ask, ci_prob=ci_prob)
+
+    def _seed(self, random_seed: int | None) -> int:
+        if random_seed is not None:
+            return int(random_seed)
+        return int(self.idata["posterior"].attrs.get("random_seed", 0))
+
+    def _labelled(self, values: np.ndarray, index: Any) -> xr.DataArray:
+        """(S, rows) with the chains apart and the labels of the rows."""
+        import xarray as xr
+
+        chains = self.idata["posterior"].sizes["chain"]
+        shaped = values.reshape(chains, -1, values.shape[1])
+        return xr.DataArray(
+            shaped,
+            dims=("chain", "draw", "row"),
+            coords={
+                "chain": np.arange(chains),
+                "draw": np.arange(shaped.shape[1]),
+                "row": np.asarray(index),
+            },
+        )
+
+    def grid(
+        self,
+        x: str | Sequence[str],
+        group: str | None = None,
+        *,
+        n: int = 50,
+        at: Mapping[str, Any] | None = None,
+    ) -> Table:
+        """Rows to predict for: ``x`` over its observed range, in each level of ``group`` its own.
+
+        The first of several columns is followed in ``n`` steps; other columns stand at their mean,
+        at the level's own value where it is constant within levels, at the most frequent category,
+        or where ``at={"z": 1.5}`` says.
+        """
+        return prediction_tables.grid_table(
+            *prediction.make_grid(self.design, x, group, n=n, at=at)
+        )
+
+    def slopes(
+        self,
+        x: str,
+        newdata: Any = None,
+        *,
+        by: str | Sequence[str] | None = None,
+        target: str = "population",
+        kind: str = "mean",
+        ci_prob: float = CI_PROB,
+        random_seed: int | None = None,
+    ) -> Table:
+        """How the prediction changes per unit of a numeric ``x``, averaged over rows.
+
+        ``mean_i d f_i / d x_i`` in each draw, over the rows of the fit or of ``newdata``, or over
+        those with equal values of the columns ``by``.
+        """
+        return prediction_tables.slopes_table(
+            self.design,
+            self.draws,
+            x,
+            newdata,
+            by=by,
+            target=target,
+            kind=kind,
+            seed=self._seed(random_seed),
+            ci_prob=ci_prob,
+        )
+
+    def marginal_means(
+        self,
+        x: str,
+        newdata: Any = None,
+        *,
+        values: Sequence[Any] | None = None,
+        by: str | Sequence[str] | None = None,
+        target: str = "population",
+        kind: str = "mean",
+        ci_prob: float = CI_PROB,
+        random_seed: int | None = None,
+    ) -> Table:
+        """The average prediction with ``x`` set to each value in all rows.
+
+        ``mean_i f(x_i := v)`` in each draw, over the rows of the fit or of ``newdata``: the other
+        columns stay as they are, so their distribution is that of the rows.
+        """
+        return prediction_tables.means_table(
+            self.design,
+            self.draws,
+            x,
+            newdata,
+            values=values,
+            by=by,
+            target=target,
+            kind=kind,
+            seed=self._seed(random_seed),
+            ci_prob=ci_prob,
+        )
+
+    def contrasts(
+        self,
+        x: str,
+        newdata: Any = None,
+        *,
+        values: Sequence[Any] | None = None,
+        pairs: str = "reference",
+        comparison: str = "difference",
+        by: str | Sequence[str] | None = None,
+        target: str = "population",
+        kind: str = "mean",
+        ci_prob: float = CI_PROB,
+        random_seed: int | None = None,
+    ) -> Table:
+        """Differences, or ratios, between the `marginal_means` of two values of ``x``.
+
+        ``pairs`` is ``"reference"`` (each against the first), ``"sequential"`` or ``"all"``;
+        ``comparison`` is ``"difference"`` or ``"ratio"``, of averages, in each draw.
+        """
+        return prediction_tables.contrasts_table(
+            self.design,
+            self.draws,
+            x,
+            newdata,
+            values=values,
+            pairs=pairs,
+            comparison=comparison,
+            by=by,
+            target=target,
+            kind=kind,
+            seed=self._seed(random_seed),
+            ci_prob=ci_prob,
         )
 
     def save_posterior(self, path: str | Path) -> Path:
