@@ -6,7 +6,7 @@ fit.summary(), fit.variance_table(), fit.coef("site"), fit.plot.forest("site")
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hiermodels import prediction, prediction_tables, tables
+from hiermodels import checks, prediction, prediction_tables, tables
+from hiermodels.checks import Checks
 from hiermodels.design import Block, Design
 from hiermodels.diagnostics import Diagnostics, diagnose
 from hiermodels.draws import Draws, stack_draws
@@ -324,6 +325,90 @@ class Fit:
             kind=kind,
             seed=self._seed(random_seed),
             ci_prob=ci_prob,
+        )
+
+    def residuals(
+        self,
+        kind: str = "response",
+        *,
+        new_group: bool = False,
+        random_seed: int | None = None,
+    ) -> Table:
+        """What the model leaves of each row: observed, fitted, residual.
+
+        ``kind`` is ``"response"``, y - E[y]; ``"pearson"``, that over sd[y]; ``"quantile"``,
+        randomised quantile residuals of one posterior draw, independent and standard normal if the
+        model is true, with their probabilities ``pit``. With ``new_group=True`` the groups are
+        drawn anew: the residuals of a level then go together.
+        """
+        found = checks.residuals(
+            self.design,
+            self.draws,
+            kind=kind,
+            new_group=new_group,
+            seed=self._seed(random_seed),
+        )
+        columns = {
+            "observed": self.design.response,
+            "fitted": found.fitted,
+            "residual": found.residual,
+        }
+        if found.pit is not None:
+            columns["pit"] = found.pit
+        groups = "new groups" if new_group else "given the groups"
+        return Table(
+            columns,
+            index=self.design.index,
+            title=f"Residuals, {groups}: {checks.RESIDUALS[kind]}",
+        )
+
+    def check(self, *, random_seed: int | None = None) -> Checks:
+        """Verdicts on the model, with what to do; ``fit.plot.check()`` is their figure.
+
+        Distribution, dispersion, trends and spread of the residuals, along the fitted values, in
+        each level and along each predictor, zeros and ones, outliers, the normality of the group
+        effects, and the sampler; each against data that the model makes at the same draws.
+        """
+        return checks.check(self.design, self.draws, self.diagnostics, seed=self._seed(random_seed))
+
+    def ppc(
+        self,
+        stat: str | Callable[[np.ndarray], Any] = "mean",
+        group: str | None = None,
+        *,
+        new_group: bool = False,
+        ci_prob: float = CI_PROB,
+        random_seed: int | None = None,
+    ) -> Table:
+        """A number of the response beside what the model makes of it, in all rows or each level.
+
+        ``stat`` is a name (mean, sd, median, min, max, range, zeros, ones) or a function of a
+        vector.
+        """
+        return checks.ppc_table(
+            self.design,
+            self.draws,
+            stat,
+            group,
+            new_group=new_group,
+            seed=self._seed(random_seed),
+            ci_prob=ci_prob,
+        )
+
+    def posterior_predictive(
+        self,
+        draws: int = 500,
+        *,
+        new_group: bool = False,
+        random_seed: int | None = None,
+    ) -> np.ndarray:
+        """Responses that the model makes for the rows of the fit, (draws, rows)."""
+        return checks.posterior_predictive(
+            self.design,
+            self.draws,
+            at_most=draws,
+            new_group=new_group,
+            seed=self._seed(random_seed),
         )
 
     def save_posterior(self, path: str | Path) -> Path:

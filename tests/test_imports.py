@@ -33,6 +33,7 @@ ORDER = [
     "prediction",
     "shrinkage",
     "diagnostics",
+    "checks",
     "equations",
     "tables",
     "prediction_tables",
