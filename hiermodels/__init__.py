@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         GroupingWarning,
         HierModelsError,
         HierModelsWarning,
+        ImportanceWarning,
         MissingDataWarning,
         NotAvailableError,
         PriorError,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from hiermodels.fitting import Model, fit
     from hiermodels.priors import Prior
     from hiermodels.results import Fit
-    from hiermodels.workflows import pooling
+    from hiermodels.workflows import compare, pooling
 
 __version__ = "0.1.0.dev0"
 
@@ -42,6 +43,7 @@ __all__ = [
     "GroupingWarning",
     "HierModelsError",
     "HierModelsWarning",
+    "ImportanceWarning",
     "MissingDataWarning",
     "Model",
     "NotAvailableError",
@@ -49,6 +51,7 @@ __all__ = [
     "PriorError",
     "SamplingError",
     "UnknownNameError",
+    "compare",
     "fit",
     "list_datasets",
     "load_dataset",
@@ -59,6 +62,7 @@ HOME = {
     "Fit": "results",
     "Model": "fitting",
     "Prior": "priors",
+    "compare": "workflows",
     "fit": "fitting",
     "list_datasets": "datasets",
     "load_dataset": "datasets",

@@ -12,6 +12,7 @@ __all__ = [
     "GroupingWarning",
     "HierModelsError",
     "HierModelsWarning",
+    "ImportanceWarning",
     "MissingDataWarning",
     "NotAvailableError",
     "PriorError",
@@ -58,6 +59,10 @@ class HierModelsWarning(UserWarning):
 
 class GroupingWarning(HierModelsWarning):
     """A fault of the grouping factors that no sampler can repair."""
+
+
+class ImportanceWarning(HierModelsWarning):
+    """Importance sampling has too few effective draws for some of what is left out."""
 
 
 class MissingDataWarning(HierModelsWarning):

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hiermodels import checks, prediction, prediction_tables, tables
+from hiermodels import checks, comparison, prediction, prediction_tables, tables
 from hiermodels.checks import Checks
+from hiermodels.comparison import Elpd
 from hiermodels.design import Block, Design
 from hiermodels.diagnostics import Diagnostics, diagnose
 from hiermodels.draws import Draws, stack_draws
@@ -409,6 +410,55 @@ class Fit:
             at_most=draws,
             new_group=new_group,
             seed=self._seed(random_seed),
+        )
+
+    def log_likelihood(self) -> xr.DataArray:
+        """log p(y_i | parameters) of each draw and row, (chain, draw, row).
+
+        Made when it is first asked for, and then the group ``log_likelihood`` of ``idata``, where
+        ArviZ looks for it.
+        """
+        import xarray as xr
+
+        if "log_likelihood" not in self.idata.children:
+            values = comparison.log_likelihood(self.design, self.draws)
+            made = self._labelled(values, np.arange(self.design.n))
+            self.idata["log_likelihood"] = xr.DataTree(made.to_dataset(name="y"))
+        return self.idata["log_likelihood"].to_dataset()["y"]
+
+    def loo(self) -> Elpd:
+        """Leave one row out: expected log predictive density.
+
+        By Pareto-smoothed importance sampling, as ArviZ does it. Warns of rows with a Pareto k
+        beyond ArviZ's limit.
+        """
+        values = self.log_likelihood().transpose("chain", "draw", "row").to_numpy()
+        return comparison.leave_out(
+            values.reshape(-1, self.design.n),
+            labels=list(self.design.index),
+            unit="row",
+            method="LOO",
+            chains=self.idata["posterior"].sizes["chain"],
+        )
+
+    def logo(self, group: str | None = None) -> Elpd:
+        """Leave one group out: how well the model predicts a new level with all its rows.
+
+        ``log p(y_j | y_-j)``, coefficients and group effects integrated out exactly in each draw
+        of the sds, correlations and sigma. For Gaussian models with normal priors of the
+        coefficients.
+        """
+        self._blocks(None)
+        block = self.design.block(group)
+        draws = comparison.thinned_for_groups(self.design, self.draws)
+        values = comparison.held_out_groups(self.design, draws, self.priors, block)
+        whole = draws.n == self.draws.n
+        return comparison.leave_out(
+            values,
+            labels=block.levels,
+            unit=block.name,
+            method="LOGO",
+            chains=self.idata["posterior"].sizes["chain"] if whole else 1,
         )
 
     def save_posterior(self, path: str | Path) -> Path:

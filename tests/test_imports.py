@@ -34,6 +34,7 @@ ORDER = [
     "shrinkage",
     "diagnostics",
     "checks",
+    "comparison",
     "equations",
     "tables",
     "prediction_tables",
