@@ -26,14 +26,14 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from hiermodels import response
+from hiermodels import predictive
 from hiermodels.design import Block, Design
 from hiermodels.diagnostics import Diagnostics
 from hiermodels.draws import Draws
 from hiermodels.errors import lookup
 from hiermodels.prediction import is_number, predict, prediction_draws, predictors
+from hiermodels.predictive import Given
 from hiermodels.printing import Table
-from hiermodels.response import Given
 
 __all__ = [
     "RESIDUALS",
@@ -138,14 +138,14 @@ def moments(design: Design, draws: Draws, *, new_group: bool, seed: int) -> tupl
         seed=seed,
         redraw=new_group and bool(design.blocks),
     )
-    of = response.given(design, ask.draws)
+    of = predictive.given(design, ask.draws)
     means, variances = [], []
     for at, eta in prediction_draws(ask):
         part = of.part(at)
-        mean = response.mean(eta, part)
+        mean = predictive.mean(eta, part)
         spread = mean.var(axis=0) if new_group else 0.0
         means.append(mean.mean(axis=0))
-        variances.append(response.variance(eta, part).mean(axis=0) + spread)
+        variances.append(predictive.variance(eta, part).mean(axis=0) + spread)
     return np.concatenate(means), np.concatenate(variances)
 
 
@@ -162,7 +162,7 @@ def linear_predictors(
 def pit_ends(design: Design, draws: Draws) -> tuple[Array, Array]:
     """P(Y < y_i) and P(Y <= y_i) at each draw, (S, n)."""
     eta = linear_predictors(design, draws)
-    return response.cdf(design.response, eta, response.given(design, draws))
+    return predictive.cdf(design.response, eta, predictive.given(design, draws))
 
 
 def new_group_pit(design: Design, draws: Draws, *, seed: int) -> tuple[Array, Array]:
@@ -171,10 +171,10 @@ def new_group_pit(design: Design, draws: Draws, *, seed: int) -> tuple[Array, Ar
     redraw = bool(design.blocks)
     target = "new_group" if redraw else "group"
     ask = predict(design, some, target=target, kind="link", seed=seed, redraw=redraw)
-    of = response.given(design, ask.draws)
+    of = predictive.given(design, ask.draws)
     below, upto = np.empty(design.n), np.empty(design.n)
     for at, eta in prediction_draws(ask):
-        ends = response.cdf(design.response[at], eta, of.part(at))
+        ends = predictive.cdf(design.response[at], eta, of.part(at))
         below[at], upto[at] = (e.mean(axis=0) for e in ends)
     return below, upto
 
@@ -189,7 +189,7 @@ def posterior_predictive(
     some = some_draws(draws, at_most)
     eta = linear_predictors(design, some, redraw=new_group, seed=seed)
     rng = np.random.default_rng([seed, 4])
-    return response.draw(rng, eta, response.given(design, some))
+    return predictive.draw(rng, eta, predictive.given(design, some))
 
 
 #: Numbers of a response, over the last axis.
@@ -435,15 +435,15 @@ def gather(design: Design, draws: Draws, rng: np.random.Generator) -> Material:
     if design.n > MOST_ROWS:
         rows = np.sort(rng.choice(design.n, MOST_ROWS, replace=False))
     eta = eta_of_rows(design, draws, rows)
-    of = of_rows(response.given(design, draws), rows)
+    of = of_rows(predictive.given(design, draws), rows)
     y = design.response[rows]
-    made_y = response.draw(rng, eta, of)
+    made_y = predictive.draw(rng, eta, of)
     return Material(
         design=design,
         rows=rows,
         y=y,
-        fitted=response.mean(eta, of),
-        variance=response.variance(eta, of),
+        fitted=predictive.mean(eta, of),
+        variance=predictive.variance(eta, of),
         z=randomised(y, eta, of, rng),
         made_y=made_y,
         made_z=rng.standard_normal(eta.shape),
@@ -473,7 +473,7 @@ def eta_of_rows(design: Design, draws: Draws, rows: Array) -> Array:
 
 def randomised(y: Array, eta: Array, of: Given, rng: np.random.Generator) -> Array:
     """Normal quantiles of randomised probabilities, (S, n)."""
-    below, upto = response.cdf(y, eta, of)
+    below, upto = predictive.cdf(y, eta, of)
     return normal_quantile(below + rng.uniform(size=eta.shape) * (upto - below))
 
 

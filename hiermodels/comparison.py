@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hiermodels import response
+from hiermodels import predictive
 from hiermodels.collapsed import gaussian_problem, not_collapsed
 from hiermodels.design import Block, Design
 from hiermodels.draws import Draws, standard_covariance
@@ -69,10 +69,10 @@ def log_likelihood(design: Design, draws: Draws) -> Array:
             "out instead of rows with logo(), or make fewer draws"
         )
     ask = predict(design, full, target="group", kind="link", seed=0)
-    of = response.given(design, ask.draws)
+    of = predictive.given(design, ask.draws)
     found = np.hstack(
         [
-            response.log_density(design.response[at], eta, of.part(at))
+            predictive.log_density(design.response[at], eta, of.part(at))
             for at, eta in prediction_draws(ask)
         ]
     )

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hiermodels import response
+from hiermodels import predictive
 from hiermodels.data import converted, some_rows, to_numpy_dtype, to_pandas
 from hiermodels.design import Block, Columns, Design, coarser
 from hiermodels.draws import Draws, Interval, standard_covariance, summarise
 from hiermodels.errors import DataError, FormulaError, UnknownNameError, did_you_mean, lookup
-from hiermodels.response import Given
+from hiermodels.predictive import Given
 
 __all__ = [
     "KINDS",
@@ -395,7 +395,7 @@ def prediction_draws(ask: Prediction) -> Iterator[tuple[slice, Array]]:
     marginal = ask.target == "marginal"
     values = {} if marginal else {e.block.name: effect_draws(ask, e) for e in rows.effects}
     needs = ask.kind == "response" or (ask.kind == "mean" and ask.design.family.link != "identity")
-    of = response.given(ask.design, draws, new_rows=not rows.same) if needs else None
+    of = predictive.given(ask.design, draws, new_rows=not rows.same) if needs else None
     rng = np.random.default_rng([ask.seed, 1])
     width = max((len(e.block.terms) for e in rows.effects), default=1)
     for at in pieces(len(rows), draws.n, width=width):
@@ -427,8 +427,8 @@ def of_kind(
     if kind == "response":
         if spread is not None:
             eta = eta + np.sqrt(spread) * rng.standard_normal(eta.shape)
-        return response.draw(rng, eta, of)
-    return response.mean(eta, of) if spread is None else marginal_mean(eta, spread, of)
+        return predictive.draw(rng, eta, of)
+    return predictive.mean(eta, of) if spread is None else marginal_mean(eta, spread, of)
 
 
 def marginal_mean(eta: Array, spread: Array, of: Given) -> Array:
@@ -437,7 +437,7 @@ def marginal_mean(eta: Array, spread: Array, of: Given) -> Array:
     sd = np.sqrt(spread)
     total = np.zeros_like(eta)
     for node, weight in zip(nodes, weights / weights.sum(), strict=True):
-        total += weight * response.mean(eta + node * sd, of)
+        total += weight * predictive.mean(eta + node * sd, of)
     return total
 
 

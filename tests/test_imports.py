@@ -27,7 +27,7 @@ ORDER = [
     "progress",
     "sampling",
     "draws",
-    "response",
+    "predictive",
     "variance",
     "effects",
     "prediction",

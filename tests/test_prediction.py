@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from hiermodels.errors import DataError, NotAvailableError, UnknownNameError
 from hiermodels.prediction import marginal_mean
-from hiermodels.response import Given
+from hiermodels.predictive import Given
 
 FORMULA = "y ~ x + f + (x | pop) + (1 | year)"
 
