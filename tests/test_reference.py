@@ -296,5 +296,5 @@ def test_the_table_of_the_biology_chapter(reference):
         assert table.loc[row, "cv2_lower"] - 0.0005 <= cv2 <= table.loc[row, "cv2_upper"]
         assert abs(table.loc[row, "percent"] - percent) <= share.std()
     # the printed mean is of the rows; the table's is the mean of the model, each draw
-    mean = found.design.predictive.mean()
+    mean = found.design.response.mean()
     assert table["mean"].iloc[0] == pytest.approx(mean, abs=4 * draws.residual.mean() / 200**0.5)
