@@ -31,7 +31,13 @@ from hiermodels.design import Block, Design
 from hiermodels.diagnostics import Diagnostics
 from hiermodels.draws import Draws
 from hiermodels.errors import lookup
-from hiermodels.prediction import is_number, predict, prediction_draws, predictors
+from hiermodels.prediction import (
+    draws_of,
+    is_number,
+    linear_predictors,
+    predict,
+    predictors,
+)
 from hiermodels.predictive import Given
 from hiermodels.printing import Table
 
@@ -76,7 +82,9 @@ def some_draws(draws: Draws, at_most: int) -> Draws:
 def take(draws: Draws, keep: Array) -> Draws:
     """Some of the draws that have group effects, with them."""
     return replace(
-        draws.without_effects(keep), effects={k: v[keep] for k, v in draws.effects.items()}
+        draws.without_effects(keep),
+        effects={k: v[keep] for k, v in draws.effects.items()},
+        extras={k: take(v, keep) for k, v in draws.extras.items()},
     )
 
 
@@ -133,48 +141,59 @@ def moments(design: Design, draws: Draws, *, new_group: bool, seed: int) -> tupl
     ask = predict(
         design,
         draws,
-        target="new_group" if new_group and design.blocks else "group",
-        kind="link",
+        target="new_group" if new_group and has_groups(design) else "group",
+        kind="mean",
         seed=seed,
-        redraw=new_group and bool(design.blocks),
+        redraw=new_group and has_groups(design),
     )
-    of = predictive.given(design, ask.draws)
+    of = own_given(design, ask.draws)
     means, variances = [], []
-    for at, eta in prediction_draws(ask):
-        part = of.part(at)
-        mean = predictive.mean(eta, part)
+    for at, etas in linear_predictors(ask):
+        part = of.at(at)
+        mean = predictive.mean(etas, part)
         spread = mean.var(axis=0) if new_group else 0.0
         means.append(mean.mean(axis=0))
-        variances.append(predictive.variance(eta, part).mean(axis=0) + spread)
+        variances.append(predictive.variance(etas, part).mean(axis=0) + spread)
     return np.concatenate(means), np.concatenate(variances)
 
 
-def linear_predictors(
+def own_given(design: Design, draws: Draws) -> Given:
+    """The family's own parameters in the rows of the fit."""
+    return predictive.given(design, draws, trials=design.trials)
+
+
+def own_predictors(
     design: Design, draws: Draws, *, redraw: bool = False, seed: int = 0
-) -> Array:
-    """eta of the rows of the fit at each draw, (S, n), with their groups or with new ones."""
-    redraw = redraw and bool(design.blocks)
+) -> dict[str, Array]:
+    """The linear predictors of the rows of the fit at each draw, (S, n), with their groups or new
+    ones."""
+    redraw = redraw and has_groups(design)
     target = "new_group" if redraw else "group"
-    ask = predict(design, draws, target=target, kind="link", seed=seed, redraw=redraw)
-    return np.hstack([eta for _, eta in prediction_draws(ask)])
+    ask = predict(design, draws, target=target, kind="mean", seed=seed, redraw=redraw)
+    found = [etas for _, etas in linear_predictors(ask)]
+    return {name: np.hstack([etas[name] for etas in found]) for name in found[0]}
+
+
+def has_groups(design: Design) -> bool:
+    return any(p.blocks for p in design.predictors)
 
 
 def pit_ends(design: Design, draws: Draws) -> tuple[Array, Array]:
     """P(Y < y_i) and P(Y <= y_i) at each draw, (S, n)."""
-    eta = linear_predictors(design, draws)
-    return predictive.cdf(design.response, eta, predictive.given(design, draws))
+    etas = own_predictors(design, draws)
+    return predictive.cdf(design.response, etas, own_given(design, draws))
 
 
 def new_group_pit(design: Design, draws: Draws, *, seed: int) -> tuple[Array, Array]:
     """The same with new group effects, averaged over draws: (n,)."""
     some = some_draws(draws, NEW_GROUP_DRAWS)
-    redraw = bool(design.blocks)
+    redraw = has_groups(design)
     target = "new_group" if redraw else "group"
-    ask = predict(design, some, target=target, kind="link", seed=seed, redraw=redraw)
-    of = predictive.given(design, ask.draws)
+    ask = predict(design, some, target=target, kind="mean", seed=seed, redraw=redraw)
+    of = own_given(design, ask.draws)
     below, upto = np.empty(design.n), np.empty(design.n)
-    for at, eta in prediction_draws(ask):
-        ends = predictive.cdf(design.response[at], eta, of.part(at))
+    for at, etas in linear_predictors(ask):
+        ends = predictive.cdf(design.response[at], etas, of.at(at))
         below[at], upto[at] = (e.mean(axis=0) for e in ends)
     return below, upto
 
@@ -187,9 +206,9 @@ def posterior_predictive(
 ) -> Array:
     """Responses of the rows of the fit made by the model, (S, n)."""
     some = some_draws(draws, at_most)
-    eta = linear_predictors(design, some, redraw=new_group, seed=seed)
+    etas = own_predictors(design, some, redraw=new_group, seed=seed)
     rng = np.random.default_rng([seed, 4])
-    return predictive.draw(rng, eta, predictive.given(design, some))
+    return predictive.draw(rng, etas, own_given(design, some))
 
 
 #: Numbers of a response, over the last axis.
@@ -420,8 +439,9 @@ def check(design: Design, draws: Draws, diagnostics: Diagnostics, *, seed: int) 
         residual=material.z[shown],
         rows=material.rows,
         effects={
-            (b.name, t): standardised(some, b, k)[shown]
-            for b in design.blocks
+            (p.prefix + b.name, t): standardised(draws_of(some, p), b, k)[shown]
+            for p in design.predictors
+            for b in p.blocks
             for k, t in enumerate(b.terms)
         },
         far=far_rows(material),
@@ -434,47 +454,40 @@ def gather(design: Design, draws: Draws, rng: np.random.Generator) -> Material:
     rows = np.arange(design.n)
     if design.n > MOST_ROWS:
         rows = np.sort(rng.choice(design.n, MOST_ROWS, replace=False))
-    eta = eta_of_rows(design, draws, rows)
-    of = of_rows(predictive.given(design, draws), rows)
+    etas = predictors_of_rows(design, draws, rows)
+    of = own_given(design, draws).at(rows)
     y = design.response[rows]
-    made_y = predictive.draw(rng, eta, of)
+    shape = (draws.n, len(rows))
     return Material(
         design=design,
         rows=rows,
         y=y,
-        fitted=predictive.mean(eta, of),
-        variance=predictive.variance(eta, of),
-        z=randomised(y, eta, of, rng),
-        made_y=made_y,
-        made_z=rng.standard_normal(eta.shape),
+        fitted=predictive.mean(etas, of),
+        variance=predictive.variance(etas, of),
+        z=randomised(y, etas, of, rng),
+        made_y=predictive.draw(rng, etas, of),
+        made_z=rng.standard_normal(shape),
     )
 
 
-def of_rows(of: Given, rows: Array) -> Given:
-    """The parameters of some rows."""
-    return replace(
-        of,
-        parameters={k: v[:, rows] if v.shape[1] > 1 else v for k, v in of.parameters.items()},
-        trials=None if of.trials is None else of.trials[rows],
-    )
+def predictors_of_rows(design: Design, draws: Draws, rows: Array) -> dict[str, Array]:
+    """The linear predictors of some rows of the fit, (S, rows)."""
+    found = {}
+    for predictor in design.predictors:
+        own = draws_of(draws, predictor)
+        eta = predictor.offset[rows] + own.intercept[:, None]
+        eta = eta + own.beta @ predictor.common.values[rows].T
+        for block in predictor.blocks:
+            b = own.effects[block.name][:, block.index[rows]]
+            eta = eta + np.einsum("snq,nq->sn", b, block.columns.values[rows], optimize=True)
+        found[predictor.parameter] = eta
+    return found
 
 
-def eta_of_rows(design: Design, draws: Draws, rows: Array) -> Array:
-    """eta of some rows of the fit, (S, rows)."""
-    eta = design.offset[rows] + draws.intercept[:, None]
-    eta = eta + draws.beta @ design.common.values[rows].T
-    for block in design.blocks:
-        effects = draws.effects[block.name]
-        eta = eta + np.einsum(
-            "snq,nq->sn", effects[:, block.index[rows]], block.columns.values[rows], optimize=True
-        )
-    return eta
-
-
-def randomised(y: Array, eta: Array, of: Given, rng: np.random.Generator) -> Array:
+def randomised(y: Array, etas: dict[str, Array], of: Given, rng: np.random.Generator) -> Array:
     """Normal quantiles of randomised probabilities, (S, n)."""
-    below, upto = predictive.cdf(y, eta, of)
-    return normal_quantile(below + rng.uniform(size=eta.shape) * (upto - below))
+    below, upto = predictive.cdf(y, etas, of)
+    return normal_quantile(below + rng.uniform(size=below.shape) * (upto - below))
 
 
 def row_checks(m: Material) -> Iterator[Check]:
@@ -609,21 +622,30 @@ def standardised(draws: Draws, block: Block, k: int) -> Array:
 
 def effect_checks(design: Design, draws: Draws, rng: np.random.Generator) -> Iterator[Check]:
     """Anderson and Darling's distance of standardised group effects from the standard normal."""
-    for block in design.blocks:
-        made = anderson(rng.standard_normal((draws.n, min(block.n_levels, MOST_ROWS))))
-        for k, term in enumerate(block.terms):
-            z = standardised(draws, block, k)[:, :MOST_ROWS]
-            of = block.name if len(block.terms) == 1 else f"{block.name}[{term}]"
-            yield Check(
-                name="group effects",
-                of=of,
-                observed=float(np.median(anderson(z))),
-                expected=float(np.median(made)),
-                lower=float(np.quantile(made, 0.025)),
-                upper=float(np.quantile(made, 0.975)),
-                p=probability(anderson(z), made, two_sided=False),
-                advice=ADVICE["group effects"],
-            )
+    for predictor in design.predictors:
+        for block in predictor.blocks:
+            own = draws_of(draws, predictor)
+            yield from effects_of_block(own, block, rng, prefix=predictor.prefix)
+
+
+def effects_of_block(
+    draws: Draws, block: Block, rng: np.random.Generator, *, prefix: str
+) -> Iterator[Check]:
+    made = anderson(rng.standard_normal((draws.n, min(block.n_levels, MOST_ROWS))))
+    lower, middle, upper = np.quantile(made, [0.025, 0.5, 0.975])
+    for k, term in enumerate(block.terms):
+        observed = anderson(standardised(draws, block, k)[:, :MOST_ROWS])
+        name = prefix + block.name
+        yield Check(
+            name="group effects",
+            of=name if len(block.terms) == 1 else f"{name}[{term}]",
+            observed=float(np.median(observed)),
+            expected=float(middle),
+            lower=float(lower),
+            upper=float(upper),
+            p=probability(observed, made, two_sided=False),
+            advice=ADVICE["group effects"],
+        )
 
 
 def anderson(z: Array) -> Array:

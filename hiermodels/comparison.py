@@ -33,7 +33,7 @@ from hiermodels.collapsed import gaussian_problem, not_collapsed
 from hiermodels.design import Block, Design
 from hiermodels.draws import Draws, standard_covariance
 from hiermodels.errors import DataError, ImportanceWarning, NotAvailableError
-from hiermodels.prediction import predict, prediction_draws
+from hiermodels.prediction import linear_predictors, predict
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
 
@@ -68,12 +68,12 @@ def log_likelihood(design: Design, draws: Draws) -> Array:
             f"{full.n} draws of {design.n} rows are {full.n * design.n:,} numbers; leave groups "
             "out instead of rows with logo(), or make fewer draws"
         )
-    ask = predict(design, full, target="group", kind="link", seed=0)
-    of = predictive.given(design, ask.draws)
+    ask = predict(design, full, target="group", kind="mean", seed=0)
+    of = predictive.given(design, ask.draws, trials=design.trials)
     found = np.hstack(
         [
-            predictive.log_density(design.response[at], eta, of.part(at))
-            for at, eta in prediction_draws(ask)
+            predictive.log_density(design.response[at], etas, of.at(at))
+            for at, etas in linear_predictors(ask)
         ]
     )
     return found if design.weights is None else found * design.weights
@@ -98,8 +98,12 @@ def held_out_groups(design: Design, draws: Draws, priors: Priors, block: Block) 
     NotAvailableError
         A model that is not Gaussian with normal priors of the coefficients, too many effects.
     """
-    if design.family.name != "gaussian" or (refusal := not_collapsed(design, priors)):
-        why = refusal if design.family.name == "gaussian" else f"family {design.family.name!r}"
+    why = not_collapsed(design, priors)
+    if design.family.name != "gaussian":
+        why = f"the family is {design.family.name!r}"
+    elif design.extras:
+        why = f"{next(iter(design.extras))} has a formula"
+    if why:
         raise NotAvailableError(
             f"a group is left out exactly only where the coefficients integrate out; here {why}"
         )

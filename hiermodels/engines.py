@@ -69,11 +69,15 @@ def choose_engine(design: Design, priors: Priors, requested: str) -> Choice:
         For an engine that cannot sample this model, with the reason.
     """
     lookup(requested, {AUTO: None, **ENGINES}, what="engine")
-    refusals = {
-        "collapsed": not_collapsed(design, priors),
-        "noncentred": not_compiled(design, priors),
-        "pymc": "",
-    }
+    if rows := row_by_row(design):
+        # the compiled kernels that take a likelihood row by row belong here, as "noncentred"
+        refusals = {"collapsed": rows, "noncentred": rows, "pymc": ""}
+    else:
+        refusals = {
+            "collapsed": not_collapsed(design, priors),
+            "noncentred": not_compiled(design, priors),
+            "pymc": "",
+        }
     first = next(name for name in ENGINES if not refusals[name])
     if requested == AUTO:
         return cheapest(design, first, refusals["collapsed"])
@@ -83,6 +87,15 @@ def choose_engine(design: Design, priors: Priors, requested: str) -> Choice:
             f"engine={first!r} can."
         )
     return Choice(name=requested, reason="as asked for")
+
+
+def row_by_row(design: Design) -> str:
+    """Why the likelihood is not a quadratic form of the coefficients, or nothing."""
+    if design.family.name != "gaussian":
+        return f"the family is {design.family.name}, not gaussian"
+    if design.extras:
+        return f"{', '.join(design.extras)} differs between rows"
+    return ""
 
 
 def cheapest(design: Design, first: str, why_not: str) -> Choice:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hiermodels.data import select_rows
-from hiermodels.design import SE, WEIGHTS, Design, build_design
+from hiermodels.design import SE, WEIGHTS, Design, build_design, parameter_formulas
 from hiermodels.engines import Choice, choose_engine
 from hiermodels.errors import lookup
 from hiermodels.families import family as find_family
@@ -53,7 +53,11 @@ class Model:
     data
         A pandas, polars or pyarrow table, or a dictionary of columns.
     family, link
-        ``"gaussian"``.
+        A key of `families.FAMILIES` or one of its aliases; ``link=None`` is its usual one. The
+        response of ``"binomial"`` and ``"betabinomial"`` is ``successes / trials``.
+    dispersion, zi
+        Formulas such as ``"~ x + (1 | site)"`` of the family's dispersion (sigma, alpha, phi) on
+        the log scale, and of the probability of its zeros on the logit scale.
     priors
         By the name of a parameter, on the scale of the data: ``{"x": hm.Prior("Normal", mu=0,
         sigma=1), "sd_site": hm.Prior("Exponential", lam=1)}``.
@@ -61,7 +65,8 @@ class Model:
         Frequencies: a row counts w times, its log-density is multiplied. Not lme4's weights, which
         divide the variance. A column's name, or values.
     se
-        Known standard errors of the response, instead of sigma. A column's name, or values.
+        Known standard errors of the response, instead of sigma; ``"gaussian"`` and ``"student"``.
+        A column's name, or values.
     missing
         ``"drop"`` fits the complete rows and warns with counts; ``"error"`` refuses.
 
@@ -78,20 +83,24 @@ class Model:
         *,
         family: str = "gaussian",
         link: str | None = None,
+        dispersion: str | None = None,
+        zi: str | None = None,
         priors: Mapping[str, Any] | None = None,
         weights: Any = None,
         se: Any = None,
         missing: str = "drop",
     ) -> None:
-        parsed = parse(formula)
+        parsed, chosen = parse(formula), find_family(family, link=link)
+        extras = parameter_formulas(chosen, dispersion=dispersion, zi=zi)
         extra = {WEIGHTS: weights, SE: se}
         rows = select_rows(
             parsed,
             data,
+            others=extras.values(),
             missing=missing,
             extra={name: v for name, v in extra.items() if v is not None},
         )
-        self.design: Design = build_design(parsed, rows, find_family(family, link=link))
+        self.design: Design = build_design(parsed, rows, chosen, extras=extras)
         self.priors: Priors = build_priors(self.design, priors)
 
     @classmethod
@@ -204,6 +213,8 @@ def fit(
     *,
     family: str = "gaussian",
     link: str | None = None,
+    dispersion: str | None = None,
+    zi: str | None = None,
     priors: Mapping[str, Any] | None = None,
     weights: Any = None,
     se: Any = None,
@@ -227,6 +238,8 @@ def fit(
         data,
         family=family,
         link=link,
+        dispersion=dispersion,
+        zi=zi,
         priors=priors,
         weights=weights,
         se=se,

@@ -16,18 +16,28 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hiermodels import predictive
-from hiermodels.data import converted, some_rows, to_numpy_dtype, to_pandas
-from hiermodels.design import Block, Columns, Design, coarser
+from hiermodels.data import converted, to_numpy_dtype, to_pandas
+from hiermodels.design import Block, Columns, Design, Predictor, coarser
 from hiermodels.draws import Draws, Interval, standard_covariance, summarise
-from hiermodels.errors import DataError, FormulaError, UnknownNameError, did_you_mean, lookup
-from hiermodels.predictive import Given
+from hiermodels.errors import (
+    DataError,
+    FormulaError,
+    UnknownNameError,
+    did_you_mean,
+    lookup,
+    some_rows,
+)
+from hiermodels.formula import Formula
+from hiermodels.predictive import Given, check_complete
+from hiermodels.response import numbers
 
 __all__ = [
     "KINDS",
@@ -59,6 +69,10 @@ KINDS = {
 PIECE = 4_000_000
 #: Nodes of Gauss-Hermite quadrature over the sum of the group effects.
 NODES = 41
+#: The same for a parameter of the family that has group effects of its own.
+OTHER_NODES = 15
+#: Families whose mean is linear in eta.
+LINEAR = ("gaussian", "student")
 #: Values of a column up to which a grid has them all instead of evenly spaced ones.
 FEW_VALUES = 6
 
@@ -77,26 +91,41 @@ class NewEffects:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewRows:
-    """Rows to predict for. Made by `encode_rows`, read by `prediction_draws`.
+class PredictorRows:
+    """The rows of one linear predictor: ``common`` (R, p) and ``offset`` (R,) on the user's scale,
+    ``effects`` of the factors that count."""
 
-    ``frame`` has the user's columns; ``common`` (R, p) and ``offset`` (R,) are on his scale;
-    ``effects`` has the factors that count. ``same`` says that they are the rows of the fit.
-    """
-
-    frame: pd.DataFrame
+    predictor: Predictor
     common: Array
     offset: Array
     effects: tuple[NewEffects, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRows:
+    """Rows to predict for. Made by `encode_rows`, read by `prediction_draws`.
+
+    ``frame`` has the user's columns; ``parts`` are those of the mean, then of the parameters that
+    have a formula; ``trials`` (R,) where the family has them. ``same`` says that they are the rows
+    of the fit.
+    """
+
+    frame: pd.DataFrame
+    parts: tuple[PredictorRows, ...]
+    trials: Array | None
     same: bool
 
     def __len__(self) -> int:
         return len(self.frame)
 
+    @property
+    def effects(self) -> tuple[NewEffects, ...]:
+        return tuple(e for part in self.parts for e in part.effects)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What to predict. Made by `predict`'s callers, read by `prediction_draws`.
+    """What to predict. Made by `predict`, read by `prediction_draws`.
 
     ``draws`` are those with group effects where the target needs them.
     """
@@ -142,7 +171,9 @@ def predict(
     lookup(target, TARGETS, what="target")
     lookup(kind, KINDS, what="kind")
     factors = chosen_factors(design, groups, target)
-    rows = encode_rows(design, newdata, target=target, factors=factors, redraw=redraw)
+    rows = encode_rows(design, newdata, target=target, kind=kind, factors=factors, redraw=redraw)
+    if kind == "response":
+        check_complete(design, same=rows.same)
     known = target in ("group", "new_group") and not redraw
     return Prediction(
         design=design,
@@ -156,91 +187,153 @@ def predict(
 
 def chosen_factors(
     design: Design, groups: str | Sequence[str] | None, target: str
-) -> tuple[Block, ...]:
-    """The blocks that count: none for the population, all, or the named and those around them."""
+) -> frozenset[str]:
+    """The factors that count: none for the population, all, or the named and those around them."""
     if target == "population":
-        return ()
+        return frozenset()
+    every = {b.name: b for predictor in design.predictors for b in predictor.blocks}
     if groups is None:
-        return design.blocks
+        return frozenset(every)
     if target != "group":
         raise UnknownNameError("groups= chooses among known levels: it goes with target='group'")
-    named = [design.block(g) for g in ([groups] if isinstance(groups, str) else groups)]
-    around = [outer for block in named for outer in coarser(design, block)]
-    return tuple(b for b in design.blocks if any(b is other for other in (*named, *around)))
+    names = [groups] if isinstance(groups, str) else groups
+    named = [lookup(name, every, what="grouping factor") for name in names]
+    return frozenset(b.name for inner in named for b in (inner, *coarser(design, inner)))
 
 
 def encode_rows(
     design: Design,
-    newdata: Any = None,
+    newdata: Any,
     *,
     target: str,
-    factors: Sequence[Block],
-    redraw: bool = False,
+    kind: str,
+    factors: frozenset[str],
+    redraw: bool,
 ) -> NewRows:
     """The columns of the model on new rows, by the transforms of the fit."""
+    needed = design.predictors if kind != "link" else design.predictors[:1]
     if newdata is None:
-        return own_rows(design, target=target, factors=factors, redraw=redraw)
+        return own_rows(design, needed, target=target, factors=factors, redraw=redraw)
     frame = converted(to_pandas(newdata), to_numpy_dtype)
     if frame.empty:
         raise DataError("newdata has no rows")
-    text = design.formula.common
-    check_columns(design, frame, columns_in(design, text))
-    effects = tuple(new_effects_rows(design, b, frame, target=target) for b in factors)
+    parts = tuple(encode_part(design, p, frame, target=target, factors=factors) for p in needed)
+    effects = [e for part in parts for e in part.effects]
     if target == "new_group" and not any(e.unseen for e in effects):
         raise DataError(
-            f"every level of {', '.join(b.name for b in factors)} in newdata is known: "
+            f"every level of {', '.join(e.block.name for e in effects)} in newdata is known: "
             "target='group' keeps their effects. A new level has a label that was not seen, or "
             "none: leave its column out of newdata."
         )
-    common = encode(design, design.common, frame, what=text)
     return NewRows(
         frame=frame,
-        common=common[:, int(design.intercept) :],
-        offset=design.offset_encoder(frame) if design.offset_encoder else np.zeros(len(frame)),
-        effects=effects,
+        parts=parts,
+        trials=new_trials(design, frame, kind=kind),
         same=False,
     )
 
 
-def own_rows(design: Design, *, target: str, factors: Sequence[Block], redraw: bool) -> NewRows:
+def encode_part(
+    design: Design,
+    predictor: Predictor,
+    frame: pd.DataFrame,
+    *,
+    target: str,
+    factors: frozenset[str],
+) -> PredictorRows:
+    """One linear predictor on new rows."""
+    formula = predictor.formula
+    check_columns(design, frame, columns_in(design, formula.common), formula=formula)
+    effects = tuple(
+        new_effects_rows(design, predictor, b, frame, target=target)
+        for b in predictor.blocks
+        if b.name in factors
+    )
+    common = encode(predictor.common, frame, what=formula.common)
+    encoder = predictor.offset_encoder
+    return PredictorRows(
+        predictor=predictor,
+        # an ordinal model has an intercept in its formula, and thresholds in its place
+        common=common[:, common.shape[1] - len(predictor.common) :],
+        offset=encoder(frame) if encoder else np.zeros(len(frame)),
+        effects=effects,
+    )
+
+
+def new_trials(design: Design, frame: pd.DataFrame, *, kind: str) -> Array | None:
+    """Trials of new responses; a mean is the share of successes, of one trial."""
+    if not design.family.trials:
+        return None
+    quotient = design.formula.quotient
+    if kind != "response" or quotient is None:
+        return np.ones(len(frame))
+    check_columns(design, frame, columns_in(design, quotient[1]), formula=design.formula)
+    return numbers(design.formula, quotient[1], frame)[0]
+
+
+def own_rows(
+    design: Design,
+    needed: Sequence[Predictor],
+    *,
+    target: str,
+    factors: frozenset[str],
+    redraw: bool,
+) -> NewRows:
     """The rows of the fit."""
     if target == "new_group" and not redraw:
         raise DataError(
             "the levels of the fit's own rows are known: target='group' keeps their effects; "
             "new levels need newdata"
         )
-    used = list(design.formula.column_names)
     return NewRows(
-        frame=design.rows.frame[[c for c in used if c in design.rows.frame]],
-        common=design.common.values,
-        offset=design.offset,
-        effects=tuple(
-            NewEffects(
-                block=b,
-                columns=b.columns.values,
-                index=b.index + (b.n_levels if redraw else 0),
-                unseen=level_keys(design, b) if redraw else (),
+        frame=design.rows.frame[all_columns(design)],
+        parts=tuple(
+            PredictorRows(
+                predictor=p,
+                common=p.common.values,
+                offset=p.offset,
+                effects=tuple(
+                    own_effects(design, b, redraw=redraw) for b in p.blocks if b.name in factors
+                ),
             )
-            for b in factors
+            for p in needed
         ),
+        trials=design.trials,
         same=True,
     )
+
+
+def own_effects(design: Design, block: Block, *, redraw: bool) -> NewEffects:
+    return NewEffects(
+        block=block,
+        columns=block.columns.values,
+        index=block.index + (block.n_levels if redraw else 0),
+        unseen=level_keys(design, block) if redraw else (),
+    )
+
+
+def all_columns(design: Design) -> list[str]:
+    """The columns that the formulas name."""
+    names = [c for p in design.predictors for c in p.formula.column_names]
+    return [c for c in dict.fromkeys(names) if c in design.rows.frame]
 
 
 def columns_in(design: Design, text: str) -> list[str]:
     """The columns of the data that an expression names."""
     words = set(re.findall(r"`([^`]+)`|([^\W\d][\w.]*)", text))
     found = {quoted or plain for quoted, plain in words}
-    return [name for name in design.formula.column_names if name in found]
+    return [name for name in all_columns(design) if name in found]
 
 
-def check_columns(design: Design, frame: pd.DataFrame, needed: Sequence[str]) -> None:
+def check_columns(
+    design: Design, frame: pd.DataFrame, needed: Sequence[str], *, formula: Formula
+) -> None:
     """The columns that are needed are there, without missing values."""
     for name in needed:
         if name not in frame.columns:
             hint = did_you_mean(name, map(str, frame.columns))
             raise DataError(
-                f"newdata has no column {name!r}. {design.formula.text!r} needs here: "
+                f"newdata has no column {name!r}. {formula.text!r} needs here: "
                 f"{', '.join(needed)}.{hint}"
             )
         missing = frame[name].isna().to_numpy()
@@ -255,7 +348,7 @@ def check_columns(design: Design, frame: pd.DataFrame, needed: Sequence[str]) ->
 def check_category(design: Design, column: pd.Series, name: str) -> None:
     """A predictor that is a category has only categories of the fit."""
     own = design.rows.frame[name]
-    if name in {c for b in design.blocks for c in b.factor}:
+    if name in {c for p in design.predictors for b in p.blocks for c in b.factor}:
         return
     if pd.api.types.is_numeric_dtype(own.dtype) and not pd.api.types.is_bool_dtype(own.dtype):
         if not pd.api.types.is_numeric_dtype(column.dtype):
@@ -271,7 +364,7 @@ def check_category(design: Design, column: pd.Series, name: str) -> None:
         )
 
 
-def encode(design: Design, columns: Columns, frame: pd.DataFrame, *, what: str) -> Array:
+def encode(columns: Columns, frame: pd.DataFrame, *, what: str) -> Array:
     """The columns of an expression on new rows; failures told as ours."""
     try:
         with np.errstate(all="ignore"):
@@ -308,12 +401,13 @@ def level_keys(design: Design, block: Block) -> tuple[tuple[Any, ...], ...]:
 
 
 def new_effects_rows(
-    design: Design, block: Block, frame: pd.DataFrame, *, target: str
+    design: Design, predictor: Predictor, block: Block, frame: pd.DataFrame, *, target: str
 ) -> NewEffects:
     """z and the level of each row, known or unseen."""
-    terms = " ".join(t.terms for t in design.formula.groups if set(t.factor) == set(block.factor))
-    check_columns(design, frame, columns_in(design, terms))
-    columns = encode(design, block.columns, frame, what=terms)
+    formula = predictor.formula
+    terms = " ".join(t.terms for t in formula.groups if set(t.factor) == set(block.factor))
+    check_columns(design, frame, columns_in(design, terms), formula=formula)
+    columns = encode(block.columns, frame, what=terms)
     if target == "marginal":
         return NewEffects(block=block, columns=columns, index=np.zeros(len(frame), int), unseen=())
     for c in block.factor:
@@ -353,12 +447,14 @@ def check_labels(
         )
 
 
-def new_effects(draws: Draws, block: Block, key: tuple[Any, ...], *, seed: int) -> Array:
+def new_effects(
+    draws: Draws, block: Block, key: tuple[Any, ...], *, prefix: str, seed: int
+) -> Array:
     """b ~ Normal(0, Sigma_g) of one unseen level in each draw, (S, q).
 
     The same seed and label give the same draws, whatever the other rows.
     """
-    name = zlib.crc32(repr((block.name, key)).encode())
+    name = zlib.crc32(repr((prefix, block.name, key)).encode())
     rng = np.random.default_rng([seed, name])
     z = rng.standard_normal((draws.n, len(block.terms)))
     return np.einsum("sqk,sk->sq", root_covariance(draws, block), z)
@@ -371,14 +467,20 @@ def root_covariance(draws: Draws, block: Block) -> Array:
     return np.asarray(block.transform @ root)
 
 
-def effect_draws(ask: Prediction, effects: NewEffects) -> Array:
+def draws_of(draws: Draws, predictor: Predictor) -> Draws:
+    """The draws of one linear predictor."""
+    return draws.extras[predictor.parameter] if predictor.parameter else draws
+
+
+def effect_draws(ask: Prediction, part: PredictorRows, effects: NewEffects) -> Array:
     """b of the known levels, then of the unseen ones: (S, J + new, q)."""
-    block = effects.block
-    new = [new_effects(ask.draws, block, key, seed=ask.seed) for key in effects.unseen]
+    block, draws = effects.block, draws_of(ask.draws, part.predictor)
+    prefix = part.predictor.prefix
+    new = [new_effects(draws, block, k, prefix=prefix, seed=ask.seed) for k in effects.unseen]
     if effects.index.size and effects.index.min() >= block.n_levels:
-        known = np.zeros((ask.draws.n, block.n_levels, len(block.terms)), dtype=np.float32)
+        known = np.zeros((draws.n, block.n_levels, len(block.terms)), dtype=np.float32)
     else:
-        known = ask.draws.effects[block.name]
+        known = draws.effects[block.name]
     return np.concatenate([known, np.stack(new, axis=1)], axis=1) if new else known
 
 
@@ -389,56 +491,94 @@ def pieces(n_rows: int, n_draws: int, *, width: int = 1) -> Iterator[slice]:
         yield slice(start, min(start + step, n_rows))
 
 
-def prediction_draws(ask: Prediction) -> Iterator[tuple[slice, Array]]:
-    """Draws of what is asked for, (S, rows of the piece), piece by piece."""
+def linear_predictors(ask: Prediction) -> Iterator[tuple[slice, dict[str, Array]]]:
+    """Draws of every linear predictor, (S, rows of the piece), piece by piece."""
     rows, draws = ask.rows, ask.draws
     marginal = ask.target == "marginal"
-    values = {} if marginal else {e.block.name: effect_draws(ask, e) for e in rows.effects}
-    needs = ask.kind == "response" or (ask.kind == "mean" and ask.design.family.link != "identity")
-    of = predictive.given(ask.design, draws, new_rows=not rows.same) if needs else None
-    rng = np.random.default_rng([ask.seed, 1])
-    width = max((len(e.block.terms) for e in rows.effects), default=1)
+    values = [
+        [] if marginal else [effect_draws(ask, part, e) for e in part.effects]
+        for part in rows.parts
+    ]
+    width = max([len(e.block.terms) for e in rows.effects] + [ask.design.n_thresholds, 1])
     for at in pieces(len(rows), draws.n, width=width):
-        eta = rows.offset[at] + draws.intercept[:, None] + draws.beta @ rows.common[at].T
-        for e in () if marginal else rows.effects:
-            eta = eta + np.einsum(
-                "snq,nq->sn", values[e.block.name][:, e.index[at]], e.columns[at], optimize=True
-            )
-        spread = total_variance(ask, at) if marginal and ask.kind != "link" else None
-        yield at, of_kind(ask.kind, eta, None if of is None else of.part(at), spread, rng)
+        etas = {}
+        for part, effects in zip(rows.parts, values, strict=True):
+            own = draws_of(draws, part.predictor)
+            eta = part.offset[at] + own.intercept[:, None] + own.beta @ part.common[at].T
+            for e, b in zip(part.effects, effects, strict=False):
+                eta = eta + np.einsum("snq,nq->sn", b[:, e.index[at]], e.columns[at], optimize=True)
+            etas[part.predictor.parameter] = eta
+        yield at, etas
 
 
-def total_variance(ask: Prediction, at: slice) -> Array:
+def prediction_draws(ask: Prediction) -> Iterator[tuple[slice, Array]]:
+    """Draws of what is asked for, (S, rows of the piece), piece by piece."""
+    of = predictive.given(ask.design, ask.draws, trials=ask.rows.trials, same=ask.rows.same)
+    rng = np.random.default_rng([ask.seed, 1])
+    for at, etas in linear_predictors(ask):
+        spreads = {}
+        if ask.target == "marginal" and ask.kind != "link":
+            spreads = {p.predictor.parameter: total_variance(ask, p, at) for p in ask.rows.parts}
+        yield at, of_kind(ask.kind, etas, of.at(at), spreads, rng)
+
+
+def total_variance(ask: Prediction, part: PredictorRows, at: slice) -> Array:
     """Var(sum_g z'b_g) of each draw and row, (S, R)."""
-    total = np.zeros((ask.draws.n, at.stop - at.start))
-    for e in ask.rows.effects:
+    draws = draws_of(ask.draws, part.predictor)
+    total = np.zeros((draws.n, at.stop - at.start))
+    for e in part.effects:
         z = e.columns[at]
-        sigma = ask.draws.covariance(e.block.name)
+        sigma = draws.covariance(e.block.name)
         total += np.einsum("nq,sqr,nr->sn", z, sigma, z, optimize=True)
     return np.maximum(total, 0)
 
 
 def of_kind(
-    kind: str, eta: Array, of: Given | None, spread: Array | None, rng: np.random.Generator
+    kind: str,
+    etas: dict[str, Array],
+    of: Given,
+    spreads: dict[str, Array],
+    rng: np.random.Generator,
 ) -> Array:
-    """eta, E[y] or y; with ``spread`` the variance of the group effects is integrated over."""
-    if kind == "link" or of is None:
-        return eta
+    """eta, E[y] or y; ``spreads`` are variances of group effects that are integrated over.
+
+    The mean of successes is their share: of one trial.
+    """
+    if kind == "link":
+        return etas[""]
     if kind == "response":
-        if spread is not None:
-            eta = eta + np.sqrt(spread) * rng.standard_normal(eta.shape)
-        return predictive.draw(rng, eta, of)
-    return predictive.mean(eta, of) if spread is None else marginal_mean(eta, spread, of)
+        moved = {
+            name: eta + np.sqrt(spreads[name]) * rng.standard_normal(eta.shape)
+            if name in spreads
+            else eta
+            for name, eta in etas.items()
+        }
+        return predictive.draw(rng, moved, of)
+    one = of if of.trials is None else replace(of, trials=np.ones_like(of.trials))
+    return marginal_mean(etas, spreads, one)
 
 
-def marginal_mean(eta: Array, spread: Array, of: Given) -> Array:
-    """E[y] over Normal(eta, spread), by Gauss-Hermite quadrature."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
-    sd = np.sqrt(spread)
-    total = np.zeros_like(eta)
-    for node, weight in zip(nodes, weights / weights.sum(), strict=True):
-        total += weight * predictive.mean(eta + node * sd, of)
+def marginal_mean(etas: dict[str, Array], spreads: dict[str, Array], of: Given) -> Array:
+    """E[y] over Normal(eta, spread) of each linear predictor, by Gauss-Hermite quadrature."""
+    wide = [name for name, spread in spreads.items() if (spread > 0).any()]
+    if wide == [""] and of.family.name in LINEAR:
+        wide = []
+    total = np.zeros_like(etas[""])
+    rules = [quadrature(NODES if not name else OTHER_NODES) for name in wide]
+    for points in product(*rules):
+        weight = float(np.prod([w for _, w in points]))
+        moved = etas | {
+            name: etas[name] + node * np.sqrt(spreads[name])
+            for name, (node, _) in zip(wide, points, strict=True)
+        }
+        total += weight * predictive.mean(moved, of)
     return total
+
+
+def quadrature(n: int) -> list[tuple[float, float]]:
+    """Nodes and weights for a standard normal variable."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(n)
+    return list(zip(nodes.tolist(), (weights / weights.sum()).tolist(), strict=True))
 
 
 def summaries(ask: Prediction, *, ci_prob: float) -> Interval:
@@ -543,12 +683,21 @@ def predictor(design: Design, name: str) -> pd.Series:
 
 def predictors(design: Design) -> list[str]:
     """The columns that stand in the common effects or before a bar."""
-    text = " ".join([design.formula.common, *(t.terms for t in design.formula.groups)])
+    text = predictor_text(design)
     found = columns_in(design, text)
     labels = set(
         columns_in(design, " ".join(re.findall(r"(?:within|between)\([^,)]*,([^)]*)\)", text)))
     )
     return [c for c in found if c not in labels]
+
+
+def predictor_text(design: Design) -> str:
+    """All expressions of all linear predictors."""
+    return " ".join(
+        text
+        for p in design.predictors
+        for text in (p.formula.common, *(t.terms for t in p.formula.groups))
+    )
 
 
 def is_number(column: pd.Series) -> bool:
@@ -621,7 +770,7 @@ def level_parts(frame: pd.DataFrame, block: Block) -> list[tuple[pd.DataFrame, d
 
 def held_columns(design: Design, names: Sequence[str], block: Block | None) -> list[str]:
     """The columns that a grid must have beside x and the labels of its group."""
-    text = " ".join([design.formula.common, *(t.terms for t in design.formula.groups)])
+    text = predictor_text(design)
     own = () if block is None else block.factor
     return [c for c in columns_in(design, text) if c not in names and c not in own]
 

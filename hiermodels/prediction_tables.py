@@ -14,6 +14,7 @@ from hiermodels.draws import Draws, summarise
 from hiermodels.errors import DataError, NotAvailableError, UnknownNameError, lookup
 from hiermodels.prediction import (
     KINDS,
+    LINEAR,
     TARGETS,
     Cells,
     NewRows,
@@ -52,21 +53,26 @@ STEP = 1e-3
 def titled(what: str, ask: Prediction, ci_prob: float) -> str:
     """``Predictions of the mean response, target group: effects of known levels (...)``."""
     target = f"target {ask.target}: {TARGETS[ask.target]}"
-    counted = [e.block.name for e in ask.rows.effects]
-    if ask.target == "group" and len(counted) < len(ask.design.blocks):
-        target += f" of {', '.join(counted)}"
-    return heading(f"{what} of the {KINDS[ask.kind]}, {target}", "mean", ci_prob)
+    counted = {e.block.name for e in ask.rows.effects}
+    left_out = {b.name for p in ask.design.predictors for b in p.blocks} - counted
+    if ask.target == "group" and left_out:
+        target += f" of {', '.join(sorted(counted))}"
+    kind = KINDS[ask.kind]
+    if ask.design.family.trials and ask.kind != "link":
+        kind = "mean share of successes" if ask.kind == "mean" else "new number of successes"
+    return heading(f"{what} of the {kind}, {target}", "mean", ci_prob)
 
 
 def target_note(ask: Prediction) -> str:
     """That the mean at zero effects is not the mean over groups, where that is so."""
-    link = ask.design.family.link
-    if ask.target != "population" or ask.kind == "link" or link == "identity":
+    family = ask.design.family
+    if ask.target != "population" or ask.kind == "link" or family.name in LINEAR:
         return ""
-    if not ask.design.blocks:
+    if not any(p.blocks for p in ask.design.predictors):
         return ""
+    scale = "logarithmic scale" if family.name == "lognormal" else f"{family.link} link"
     return (
-        f"On the {link} link the mean of a group with effects of zero is not the mean over groups: "
+        f"On the {scale} the mean of a group with effects of zero is not the mean over groups: "
         "that is target='marginal'."
     )
 

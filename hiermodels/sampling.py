@@ -294,7 +294,8 @@ def assemble(
         {name: (("chain", "draw"), values) for name, values in stats.items()},
         coords={"chain": posterior.chain, "draw": posterior.draw},
     )
-    observed = xr.Dataset({design.response_name: ("row", design.response)})
+    # a tree has "/" between its groups, so a response such as score / 100 has another stroke
+    observed = xr.Dataset({design.response_name.replace("/", "∕"): ("row", design.response)})
     return xr.DataTree.from_dict(
         {
             "posterior": posterior,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,8 @@ def pooling(
     *,
     family: str = "gaussian",
     link: str | None = None,
+    dispersion: str | None = None,
+    zi: str | None = None,
     priors: Mapping[str, Any] | None = None,
     weights: Any = None,
     se: Any = None,
@@ -87,6 +89,8 @@ def pooling(
         data,
         family=family,
         link=link,
+        dispersion=dispersion,
+        zi=zi,
         priors=priors,
         weights=weights,
         se=se,
@@ -140,17 +144,11 @@ def complete_design(design: Design) -> Design:
 
 
 def replace_common(design: Design, common: Columns, *, intercept: bool) -> Design:
-    return Design(
-        formula=design.formula,
-        family=design.family,
-        response_name=design.response_name,
-        response=design.response,
-        offset=design.offset,
+    return replace(
+        design,
         intercept=intercept,
         common=common,
         blocks=(),
-        weights=design.weights,
-        se=design.se,
         rows=Rows(frame=design.rows.frame, missing=design.rows.missing, n_dropped=0),
     )
 
@@ -235,7 +233,7 @@ def within_span(columns: Array, column: Array) -> bool:
 def complete_priors(model: Model) -> Priors:
     """The priors of the full model, of the parameters that complete pooling has."""
     full = model.priors
-    return Priors(intercept=full.intercept, beta=full.beta, sd=(), cor=(), auxiliary=full.auxiliary)
+    return replace(full, sd=(), cor=())
 
 
 def unpooled_priors(unpooled: Unpooled, model: Model) -> Priors:
@@ -251,7 +249,8 @@ def unpooled_priors(unpooled: Unpooled, model: Model) -> Priors:
         for name, prior in zip(unpooled.design.terms, each, strict=False)
         if prior is not None
     }
-    given |= {p.parameter: p.given for p in full.auxiliary}
+    own = (*full.auxiliary, *(p for extra in full.extras.values() for p in extra))
+    given |= {p.parameter: p.given for p in own}
     if unpooled.design.intercept and full.intercept is not None:
         given[INTERCEPT] = full.intercept.given
     return build_priors(unpooled.design, given)

@@ -12,9 +12,12 @@ import hiermodels
 #: From the formula text to the command line. A new module has its place in this list.
 ORDER = [
     "errors",
+    "distributions",
     "formula",
     "families",
     "data",
+    "columns",
+    "response",
     "design",
     "printing",
     "nesting",

@@ -138,7 +138,8 @@ def test_unknown_engine(model):
 def test_unknown_family():
     with pytest.raises(UnknownNameError) as error:
         hm.Model("y ~ x", table(), family="gausian")
-    assert str(error.value) == "no family 'gausian'. Valid: gaussian. Did you mean 'gaussian'?"
+    assert str(error.value).startswith("no family 'gausian'. Valid: bernoulli, beta, ")
+    assert str(error.value).endswith("Did you mean 'gaussian'?")
 
 
 def test_the_engine_is_chosen_and_told():
