@@ -19,8 +19,10 @@ if TYPE_CHECKING:
         DataError,
         DatasetError,
         FormulaError,
+        GroupingWarning,
         HierModelsError,
         HierModelsWarning,
+        ImportanceWarning,
         MissingDataWarning,
         NotAvailableError,
         PriorError,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from hiermodels.fitting import Model, fit
     from hiermodels.priors import Prior
     from hiermodels.results import Fit
-    from hiermodels.workflows import pooling
+    from hiermodels.workflows import compare, pooling
 
 __version__ = "0.1.0.dev0"
 
@@ -39,8 +41,10 @@ __all__ = [
     "DatasetError",
     "Fit",
     "FormulaError",
+    "GroupingWarning",
     "HierModelsError",
     "HierModelsWarning",
+    "ImportanceWarning",
     "MissingDataWarning",
     "Model",
     "NotAvailableError",
@@ -48,6 +52,7 @@ __all__ = [
     "PriorError",
     "SamplingError",
     "UnknownNameError",
+    "compare",
     "fit",
     "from_bambi",
     "list_datasets",
@@ -59,6 +64,7 @@ HOME = {
     "Fit": "results",
     "Model": "fitting",
     "Prior": "priors",
+    "compare": "workflows",
     "fit": "fitting",
     "from_bambi": "bridge",
     "list_datasets": "datasets",

@@ -113,13 +113,17 @@ class Columns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated:
-    """Columns before anything is standardised. Made by `evaluate`."""
+    """Columns before anything is standardised. Made by `evaluate`.
+
+    ``offset_encoder`` evaluates the offset on new rows; None where there is none.
+    """
 
     names: tuple[str, ...]
     values: Array
     dummy: tuple[bool, ...]
     offset: Array
     encoder: Encoder
+    offset_encoder: Encoder | None = None
 
 
 def run_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Any:
@@ -203,8 +207,18 @@ def evaluate_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Evalu
         kept = [new.slices[k] for k, term in encoder.terms.items() if term.kind != "offset"]
         return np.hstack([np.asarray(new.design_matrix[:, s], dtype=float) for s in kept])
 
+    def encode_offset(rows: pd.DataFrame) -> Array:
+        new = encoder.evaluate_new_data(rows)
+        kept = [new.slices[k] for k, term in encoder.terms.items() if term.kind == "offset"]
+        return np.sum([np.asarray(new.design_matrix[:, s], float)[:, 0] for s in kept], axis=0)
+
     return Evaluated(
-        names=tuple(names), values=stacked, dummy=tuple(dummy), offset=offset, encoder=encode
+        names=tuple(names),
+        values=stacked,
+        dummy=tuple(dummy),
+        offset=offset,
+        encoder=encode,
+        offset_encoder=encode_offset if offset.any() else None,
     )
 
 

@@ -26,6 +26,7 @@ import pandas as pd
 from hiermodels.columns import (
     INTERCEPT,
     Columns,
+    Encoder,
     drop_column,
     evaluate,
     standardise,
@@ -111,7 +112,8 @@ class Predictor:
 
     eta_i = offset_i + Intercept + x_i' beta + sum_g z_i' b_{g, level(i)}
 
-    ``parameter`` is the parameter's name, ``""`` for the mean. Made here, read by every stage.
+    ``parameter`` is the parameter's name, ``""`` for the mean. ``offset_encoder`` evaluates the
+    offset on new rows, None where there is none. Made here, read by every stage.
     """
 
     parameter: str
@@ -120,6 +122,7 @@ class Predictor:
     intercept: bool
     common: Columns
     blocks: tuple[Block, ...]
+    offset_encoder: Encoder | None = None
 
     @property
     def prefix(self) -> str:
@@ -162,6 +165,7 @@ class Design:
     trials: Array | None = None
     categories: tuple[Any, ...] | None = None
     extras: Mapping[str, Predictor] = field(default_factory=dict)
+    offset_encoder: Encoder | None = None
 
     @property
     def n(self) -> int:
@@ -195,6 +199,7 @@ class Design:
             intercept=self.intercept,
             common=self.common,
             blocks=self.blocks,
+            offset_encoder=self.offset_encoder,
         )
 
     @property
@@ -290,6 +295,7 @@ def build_design(
         trials=response.trials,
         categories=response.categories,
         offset=mean.offset,
+        offset_encoder=mean.offset_encoder,
         intercept=mean.intercept and not family.categories,
         common=mean.common,
         blocks=mean.blocks,
@@ -318,6 +324,7 @@ def build_predictor(formula: Formula, frame: pd.DataFrame, *, parameter: str = "
             drop_column(raw, INTERCEPT), centred=np.full(len(raw.names) - intercept, intercept)
         ),
         blocks=tuple(build_blocks(formula, frame)),
+        offset_encoder=raw.offset_encoder,
     )
 
 

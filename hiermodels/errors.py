@@ -10,8 +10,10 @@ __all__ = [
     "DataError",
     "DatasetError",
     "FormulaError",
+    "GroupingWarning",
     "HierModelsError",
     "HierModelsWarning",
+    "ImportanceWarning",
     "MissingDataWarning",
     "NotAvailableError",
     "PriorError",
@@ -57,6 +59,14 @@ class NotAvailableError(HierModelsError, NotImplementedError):
 
 class HierModelsWarning(UserWarning):
     """Everything that hiermodels warns of."""
+
+
+class GroupingWarning(HierModelsWarning):
+    """A fault of the grouping factors that no sampler can repair."""
+
+
+class ImportanceWarning(HierModelsWarning):
+    """Importance sampling has too few effective draws for some of what is left out."""
 
 
 class MissingDataWarning(HierModelsWarning):

@@ -14,6 +14,7 @@ from hiermodels.engines import Choice, choose_engine, row_by_row
 from hiermodels.errors import lookup
 from hiermodels.families import family as find_family
 from hiermodels.formula import Formula, parse
+from hiermodels.nesting import Findings, find_nesting, warn_of
 from hiermodels.posterior import reported_names
 from hiermodels.priors import Priors, build_priors
 from hiermodels.progress import tell
@@ -138,6 +139,14 @@ class Model:
 
         return build_equations(self.design, self.priors)
 
+    def nesting(self) -> Findings:
+        """What may not be meant about the grouping: labels that recur, few levels, and more.
+
+        Findings have counts and the term that repairs. Certain faults warn before every fit; the
+        rest are notes of the summary.
+        """
+        return find_nesting(self.design)
+
     @cached_property
     def _compiled(self) -> Any:
         """Compiled once for all fits of this model."""
@@ -169,6 +178,7 @@ class Model:
         so far. The same ``random_seed`` gives the same draws on the same machine.
         """
         choice = choose_engine(self.design, self.priors, engine)
+        warn_of(self.nesting())
         settings = SamplerSettings(
             draws=draws,
             tune=choice.engine.tune if tune is None else tune,

@@ -13,6 +13,7 @@ from hiermodels.design import Block, Design
 from hiermodels.diagnostics import Diagnostics
 from hiermodels.draws import Draws, summarise
 from hiermodels.engines import ENGINES
+from hiermodels.nesting import find_nesting
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
 from hiermodels.tables import fixef_table, heading, parameters_table
@@ -122,7 +123,7 @@ def opening(design: Design, attributes: Mapping[str, Any]) -> list[str]:
     if design.rows.n_dropped:
         counts = ", ".join(f"{n} in {c!r}" for c, n in design.rows.missing.items())
         lines.insert(3, f"{design.rows.n_dropped} rows dropped, missing values: {counts}")
-    return lines
+    return [*lines, *find_nesting(design).lines()]
 
 
 def sampling_lines(attributes: Mapping[str, Any], draws: Draws) -> list[str]:

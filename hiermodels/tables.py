@@ -14,8 +14,8 @@ import numpy as np
 from hiermodels.design import INTERCEPT, Block, Design
 from hiermodels.draws import ENOUGH, Draws, Interval, level_interval, standard_covariance, summarise
 from hiermodels.effects import common_effects, group_coefficients
-from hiermodels.families import Parameter
 from hiermodels.expected import is_linear
+from hiermodels.families import Parameter
 from hiermodels.icc import Curves
 from hiermodels.points import trials_of
 from hiermodels.posterior import CUT, coefficient_terms, coordinates

@@ -8,23 +8,42 @@ from typing import Any
 
 import numpy as np
 
+from hiermodels.comparison import check_comparable, compare_table
 from hiermodels.data import Rows
 from hiermodels.design import INTERCEPT, Block, Columns, Design, coarser, nested_in
 from hiermodels.draws import Draws, Interval, summarise
 from hiermodels.effects import common_effects, group_coefficients
-from hiermodels.errors import DataError, FormulaError
+from hiermodels.errors import DataError, FormulaError, lookup
 from hiermodels.fitting import Model, new_seed
 from hiermodels.printing import Table
 from hiermodels.priors import Prior, Priors, build_priors
-from hiermodels.results import CI_PROB
+from hiermodels.results import CI_PROB, Fit
 from hiermodels.tables import heading, interval_columns, level_rows
 
-__all__ = ["pooling"]
+__all__ = ["compare", "pooling"]
 
 type Array = np.ndarray
 
 #: Columns of a fixed-effect fit beyond which it is not worth making.
 MAX_COLUMNS = 1000
+
+
+def compare(fits: Mapping[str, Fit], *, by: str = "loo", group: str | None = None) -> Table:
+    """Several fits of the same rows by how well they predict: ``hm.compare({"a": a, "b": b})``.
+
+    ``by`` is ``"loo"``, one row left out, or ``"logo"``, one level of ``group``. Best first, with
+    the difference from the best, its paired standard error, and stacking weights.
+
+    Raises
+    ------
+    DataError
+        Fits of other rows, or of another response.
+    """
+    if len(fits) < 2:
+        raise DataError("a comparison takes at least two fits: {'without x': a, 'with x': b}")
+    method = lookup(by, {"loo": Fit.loo, "logo": lambda f: f.logo(group)}, what="method")
+    check_comparable({name: fit.design for name, fit in fits.items()})
+    return compare_table({str(name): method(fit) for name, fit in fits.items()})
 
 
 def pooling(

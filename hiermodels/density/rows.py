@@ -67,9 +67,9 @@ class RowPredictor:
 class RowProblem:
     """A hierarchical model of any family; made by whoever has a design and priors.
 
-    ``likelihood`` is the address of the family's compiled log-density. ``simulate`` draws a
-    response for each row given the predictors (K, N) and the trials; ``evaluate`` is that log-density from
-    Python: (y, trials, predictors) to values (N,) and slopes (K, N).
+    ``likelihood`` is the address of the family's compiled log-density, ``evaluate`` the same from
+    Python: (y, trials, predictors) to values (N,) and slopes (K, N). ``simulate`` draws a response
+    for each row given the predictors (K, N) and the trials.
     """
 
     y: NDArray[np.float64]
