@@ -40,7 +40,7 @@ def reference() -> dict[str, dict[str, Any]]:
     if not path.is_file():
         pytest.skip(f"no file {path}")
     found = json.loads(path.read_text(encoding="utf-8"))
-    cases = [*found["cases"], *found["exact_maximum_likelihood"].values()]
+    cases = [*found["exact_maximum_likelihood"].values(), *found["cases"]]
     return {case["name"]: case for case in cases if isinstance(case, dict)}
 
 
