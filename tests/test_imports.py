@@ -23,6 +23,7 @@ ORDER = [
     "printing",
     "priors",
     "posterior",
+    "prior_predictive",
     "model",
     "density",
     "collapsed",
