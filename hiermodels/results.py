@@ -6,6 +6,7 @@ fit.summary(), fit.variance_table(), fit.coef("site"), fit.plot.forest("site")
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -142,6 +143,17 @@ class Fit:
         return tables.shrinkage_table(
             self.design, self.draws, block, self._reliability[block.name], ci_prob=ci_prob
         )
+
+    def squeeze_sensitivity(
+        self, constants: Sequence[float] = (0.05, 0.25, 0.5, 1.0), *, progressbar: bool = True
+    ) -> Table:
+        """A beta model refitted with other constants s in ``hm.squeeze(y, s=s)``.
+
+        `hm.squeeze_sensitivity` has more to choose.
+        """
+        from hiermodels import squeeze_sensitivity
+
+        return squeeze_sensitivity(self, constants, progressbar=progressbar)
 
     def save_posterior(self, path: str | Path) -> Path:
         """Write the posterior as netCDF, which ArviZ and xarray read."""

@@ -42,6 +42,7 @@ ORDER = [
     "results",
     "fitting",
     "workflows",
+    "squeezing",
     "calibration",
     "simulation",
     "datasets",
