@@ -16,7 +16,7 @@ from hiermodels.design import Design
 from hiermodels.errors import NotAvailableError, lookup
 from hiermodels.priors import Priors
 
-__all__ = ["ENGINES", "Choice", "Engine", "choose_engine", "row_by_row"]
+__all__ = ["ENGINES", "Choice", "Engine", "choose_engine"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
