@@ -91,11 +91,10 @@ def _system(lambdas, words, T, beta):
     table = factor_table(words)
     n, p = T.shape[0] - 1, len(beta)
     m = n - p
-    S, s = T[:m, :m].copy(), T[n, :m].copy()
+    S, s = congruence(lambdas, table, T, m), T[n, :m].copy()
     for k in range(p):
         for i in range(m):
             s[i] -= T[m + k, i] * beta[k]
-    congruence(lambdas, table, S)
     scale_draw(lambdas, table, s, TRANSPOSED)
     for i in range(m):
         S[i, i] += 1.0
