@@ -28,6 +28,7 @@ from .cases import CASES, Case, find_cases
 from .processes import Workplace, find_r, time_first_use
 from .programs import PROGRAMS
 from .tables import OURS, CaseResult, draws_table, ratio_table, time_table, verdict
+from .validity import RULE
 
 __all__ = ["main"]
 
@@ -148,6 +149,7 @@ def show(
 ) -> None:
     """The tables, wide enough where the output is a file."""
     console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(RULE)
     for table in (time_table(results), draws_table(results), ratio_table(results)):
         if table.row_count:
             console.print(table)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from hiermodels.progress import counting_bar
 
+from .compilation import kernel
 from .coordinates import enter_theta
 from .crossproducts import CrossProducts
 from .drawing import AS_THEY_ARE, Coefficients, Store, chunks, draw_in_chunks
@@ -91,11 +92,17 @@ def _propose(rng: np.random.Generator, chains: int, n: int, d: int) -> tuple[NDA
 
 def _enter(x: NDArray, words: NDArray) -> tuple[NDArray, NDArray]:
     """theta, and the log prior of x."""
-    theta, log_prior = np.empty_like(x), np.empty(x.shape[:-1])
-    slope, log_slope, ignored = np.empty((3, x.shape[-1]))
-    for place in np.ndindex(x.shape[:-1]):
-        log_prior[place] = enter_theta(x[place], words, theta[place], slope, log_slope, ignored)
-    return theta, log_prior
+    d, theta = x.shape[-1], np.empty_like(x)
+    return theta, _enter_all(x.reshape(-1, d), words, theta.reshape(-1, d)).reshape(x.shape[:-1])
+
+
+@kernel
+def _enter_all(x, words, theta):
+    d = x.shape[1]
+    log_prior, slope, log_slope, ignored = np.empty(len(x)), np.empty(d), np.empty(d), np.empty(d)
+    for s in range(len(x)):
+        log_prior[s] = enter_theta(x[s], words, theta[s], slope, log_slope, ignored)
+    return log_prior
 
 
 def _draw(
