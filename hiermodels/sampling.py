@@ -115,7 +115,9 @@ def sample_collapsed(
     )
     values = user_scale(design, found)
     moments = None if kept is None else level_moments(design, products, trace.theta)
-    return finish(design, values, found, settings, start=start, kept=kept, moments=moments)
+    return finish(
+        design, values, found, settings, start=start, kept=kept, moments=moments, exact=True
+    )
 
 
 def finish(
@@ -127,9 +129,10 @@ def finish(
     start: float,
     kept: np.ndarray | None,
     moments: Mapping[str, tuple[np.ndarray, np.ndarray]] | None,
+    exact: bool,
 ) -> xr.DataTree:
     """The groups of a fit of a compiled engine; with ``moments`` effects are apart."""
-    values, extra = set_apart(design, values, kept, moments)
+    values, extra = set_apart(design, values, kept, moments, exact=exact)
     posterior = label_draws(design, values)
     attributes = how_sampled(found, posterior, seconds=time.perf_counter() - start)
     stats = sampler_stats(found, posterior)
@@ -141,16 +144,18 @@ def set_apart(
     values: dict[str, np.ndarray],
     kept: np.ndarray | None,
     moments: Mapping[str, tuple[np.ndarray, np.ndarray]] | None,
+    *,
+    exact: bool,
 ) -> tuple[dict[str, np.ndarray], dict[str, xr.Dataset]]:
     """What goes to ``posterior``, and where effects have moments, the groups ``effects`` (of the
-    draws ``kept``) and ``moments``."""
+    draws ``kept``) and ``moments``, exact ones or those of all draws."""
     if kept is None or moments is None:
         return values, {}
     effects = {name: each for name, each in values.items() if name.startswith("b_")}
     rest = {name: each for name, each in values.items() if name not in effects}
     return rest, {
         "effects": label_draws(design, effects).assign_coords(draw=kept),
-        "moments": label_moments(design, moments),
+        "moments": label_moments(design, moments).assign_attrs(exact=int(exact)),
     }
 
 
@@ -188,7 +193,9 @@ def sample_noncentred(
             store=Store(maps=effect_maps(design), single=kept_single(design, settings, keep)),
         )
     values, kept, moments = thin_effects(design, user_scale(design, found), settings, keep)
-    return finish(design, values, found, settings, start=start, kept=kept, moments=moments)
+    return finish(
+        design, values, found, settings, start=start, kept=kept, moments=moments, exact=False
+    )
 
 
 def thin_effects(
@@ -335,7 +342,7 @@ def sample_pymc(
     statistics = {
         n: v.isel(draw=thinned).to_numpy() for n, v in stats.data_vars.items() if n in STATISTICS
     }
-    values, extra = set_apart(design, *thin_effects(design, values, settings, keep))
+    values, extra = set_apart(design, *thin_effects(design, values, settings, keep), exact=False)
     labelled = label_draws(design, values)
     return assemble(design, labelled, statistics, settings, attributes=attributes, extra=extra)
 
