@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,8 +95,8 @@ def sample_collapsed(
     products = cross_products(gaussian_problem(design, priors))
     if not told and first_use(sparse=products.sparse):
         tell(FIRST_OF_ITS_KIND, progressbar=settings.progressbar)
-    store = Store(maps=effect_maps(design), single=kept_single(design, settings, keep))
-    keeps = keeps_draws(design, settings, keep)
+    asked = settings.chains * settings.draws
+    store = Store(maps=effect_maps(design), single=kept_single(design, asked, keep))
     with as_sampling_errors():
         trace = sample_theta(
             products,
@@ -107,9 +107,12 @@ def sample_collapsed(
             seed=settings.random_seed,
             target_accept=settings.target_accept,
             progress=shows_bar(settings.progressbar),
-            store=store if keeps else None,
+            store=store if keeps_draws(design, asked, keep) else None,
         )
-    kept = None if keeps else kept_draws(design, *trace.theta.shape[:2])
+    chains, draws = trace.theta.shape[:2]  # fewer after an interrupt
+    if trace.coefficients is None:
+        store = replace(store, single=kept_single(design, chains * draws, keep))
+    kept = None if keeps_draws(design, chains * draws, keep) else kept_draws(design, chains, draws)
     found = name_draws(
         products, trace, seed=settings.random_seed, cores=settings.cores, kept=kept, store=store
     )
@@ -190,26 +193,29 @@ def sample_noncentred(
             seed=settings.random_seed,
             target_accept=settings.target_accept,
             progress=shows_bar(settings.progressbar),
-            store=Store(maps=effect_maps(design), single=kept_single(design, settings, keep)),
+            store=Store(
+                maps=effect_maps(design),
+                single=kept_single(design, settings.chains * settings.draws, keep),
+            ),
         )
-    values, kept, moments = thin_effects(design, user_scale(design, found), settings, keep)
+    values, kept, moments = thin_effects(design, user_scale(design, found), keep)
     return finish(
         design, values, found, settings, start=start, kept=kept, moments=moments, exact=False
     )
 
 
 def thin_effects(
-    design: Design, values: dict[str, np.ndarray], settings: SamplerSettings, keep: str
+    design: Design, values: dict[str, np.ndarray], keep: str
 ) -> tuple[
     dict[str, np.ndarray], np.ndarray | None, dict[str, tuple[np.ndarray, np.ndarray]] | None
 ]:
     """Where not all draws of the effects are kept: some of them, and the moments of all."""
     from hiermodels.collapsed import draw_moments
 
-    if keeps_draws(design, settings, keep) or not design.blocks:
+    chains, draws = next(iter(values.values())).shape[:2]
+    if keeps_draws(design, chains * draws, keep) or not design.blocks:
         return values, None, None
-    moments = draw_moments(design, values)
-    kept = kept_draws(design, *values[f"sd_{design.blocks[0].name}"].shape[:2])
+    moments, kept = draw_moments(design, values), kept_draws(design, chains, draws)
     few = {
         name: each[:, kept].astype(np.float32) if name.startswith("b_") else each
         for name, each in values.items()
@@ -251,23 +257,18 @@ def effect_count(design: Design) -> int:
     return sum(block.n_levels * len(block.terms) for block in design.blocks)
 
 
-def bytes_of_effects(design: Design, settings: SamplerSettings) -> int:
-    """What all draws of the group effects take in double precision."""
-    return 8 * settings.chains * settings.draws * effect_count(design)
-
-
-def keeps_draws(design: Design, settings: SamplerSettings, keep: str) -> bool:
+def keeps_draws(design: Design, n_draws: int, keep: str) -> bool:
     """Whether all draws of the group effects are kept: up to `MOST_SINGLE` bytes, unless asked."""
     if keep == "auto":
-        return bytes_of_effects(design, settings) // 2 <= MOST_SINGLE
+        return 4 * n_draws * effect_count(design) <= MOST_SINGLE
     return keep == "draws"
 
 
-def kept_single(design: Design, settings: SamplerSettings, keep: str) -> bool:
+def kept_single(design: Design, n_draws: int, keep: str) -> bool:
     """Whether effects are kept in single precision: where all draws take more than `MEMORY`, or
     some alone are kept."""
-    large = bytes_of_effects(design, settings) > MEMORY
-    return large or not keeps_draws(design, settings, keep)
+    large = 8 * n_draws * effect_count(design) > MEMORY
+    return large or not keeps_draws(design, n_draws, keep)
 
 
 def kept_draws(design: Design, chains: int, draws: int) -> np.ndarray:
@@ -342,7 +343,7 @@ def sample_pymc(
     statistics = {
         n: v.isel(draw=thinned).to_numpy() for n, v in stats.data_vars.items() if n in STATISTICS
     }
-    values, extra = set_apart(design, *thin_effects(design, values, settings, keep), exact=False)
+    values, extra = set_apart(design, *thin_effects(design, values, keep), exact=False)
     labelled = label_draws(design, values)
     return assemble(design, labelled, statistics, settings, attributes=attributes, extra=extra)
 

@@ -274,6 +274,16 @@ def test_draws_that_take_much_memory_are_single(monkeypatch):
 
 
 @pytest.mark.parametrize("formula", ["y ~ x + z + (x | pop)", "y ~ x + (1 | pop/patch)"])
+def test_every_engine_keeps_what_is_asked_for(sample):
+    found = sample(random_seed=1, draws=500, keep="moments")
+    assert "b_pop" not in found.idata["posterior"]
+    assert found.idata["effects"]["b_pop"].sizes["draw"] == 250
+    assert found.draws.moments["pop"]["effects"].exact == (
+        found.idata["posterior"].attrs["engine"] == "collapsed"
+    )
+    assert "Means and sds are" in found.ranef("pop").note
+
+
 def test_moments_of_an_engine_that_samples_effects_are_those_of_its_draws(formula):
     model = hm.Model(formula, table())
     draws, moments = (
