@@ -187,9 +187,11 @@ class Model:
         """Sample the posterior with NUTS.
 
         ``engine`` is ``"auto"`` or a key of `engines.ENGINES`; ``tune=None`` and
-        ``target_accept=None`` are the engine's own. ``keep`` is ``"draws"`` for every draw of every
-        group effect, ``"moments"`` for their exact means and sds and the draws of some, ``"auto"``
-        for draws up to 200 MB; every report works from either. An interrupt keeps the draws made
+        ``target_accept=None`` are the engine's own. ``keep`` is ``"draws"`` for every draw of
+        every group effect (in single precision above 200 MB), ``"moments"`` for the means and sds
+        of every level and a few draws, ``"auto"`` for draws up to 400 MB; every report works from
+        either. The moments are exact given the sds, correlations and sigma with the engine
+        ``"collapsed"``, and those of all draws with the others. An interrupt keeps the draws made
         so far. The same ``random_seed`` gives the same draws on the same machine.
         """
         choice = choose_engine(self.design, self.priors, engine)
@@ -212,12 +214,12 @@ class Model:
         if choice.name == "collapsed":
             return sample_collapsed(self.design, self.priors, settings, keep=keep)
         if choice.name == "noncentred" and row_by_row(self.design):
-            return sample_rows(self.design, self.priors, settings)
+            return sample_rows(self.design, self.priors, settings, keep=keep)
         if choice.name == "noncentred":
-            return sample_noncentred(self.design, self.priors, settings)
+            return sample_noncentred(self.design, self.priors, settings, keep=keep)
         if not self._is_compiled:
             tell(COMPILING, progressbar=settings.progressbar)
-        return sample_pymc(self._compiled, self.design, settings)
+        return sample_pymc(self._compiled, self.design, settings, keep=keep)
 
 
 def new_seed() -> int:
