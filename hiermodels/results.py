@@ -29,7 +29,7 @@ from hiermodels.summary import Summary, build_summary
 if TYPE_CHECKING:
     import xarray as xr
 
-    from hiermodels.plots import Plots
+    from hiermodels.prediction_plots import PredictionPlots
 
 __all__ = ["CI_PROB", "Fit"]
 
@@ -65,11 +65,11 @@ class Fit:
         return {b.name: reliability(self.design, self.draws, b) for b in self.design.blocks}
 
     @property
-    def plot(self) -> Plots:
+    def plot(self) -> PredictionPlots:
         """The pictures: ``fit.plot.forest("site")``, ``fit.plot.shrinkage("site")``."""
-        from hiermodels.plots import Plots
+        from hiermodels.prediction_plots import PredictionPlots
 
-        return Plots(self)
+        return PredictionPlots(self)
 
     def __repr__(self) -> str:
         return self.summary().text()

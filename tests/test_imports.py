@@ -43,6 +43,7 @@ ORDER = [
     "prediction_tables",
     "summary",
     "plots",
+    "prediction_plots",
     "results",
     "fitting",
     "workflows",
