@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hiermodels.bridge import from_bambi
     from hiermodels.datasets import list_datasets, load_dataset
     from hiermodels.errors import (
         DataError,
@@ -53,6 +54,7 @@ __all__ = [
     "UnknownNameError",
     "compare",
     "fit",
+    "from_bambi",
     "list_datasets",
     "load_dataset",
     "pooling",
@@ -64,6 +66,7 @@ HOME = {
     "Prior": "priors",
     "compare": "workflows",
     "fit": "fitting",
+    "from_bambi": "bridge",
     "list_datasets": "datasets",
     "load_dataset": "datasets",
     "pooling": "workflows",

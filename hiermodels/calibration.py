@@ -49,6 +49,7 @@ SCIPY: dict[str, Callable[..., stats.rv_continuous]] = {
     "InverseGamma": lambda alpha, beta: stats.invgamma(alpha, scale=beta),
     "LogNormal": lambda mu, sigma: stats.lognorm(sigma, scale=np.exp(mu)),
     "Weibull": lambda alpha, beta: stats.weibull_min(alpha, scale=beta),
+    "Beta": lambda alpha, beta: stats.beta(alpha, beta),
 }
 
 

@@ -2,8 +2,9 @@
 
 - ``collapsed``: coefficients integrated out exactly, NUTS on sds, correlations and sigma; compiled
   once for all models.
-- ``noncentred``: any prior on the coefficients, which are sampled, too; group effects are drawn
-  from their exact conditional, or sampled non-centred where that is too large; compiled once.
+- ``noncentred``: every family, and any prior on the coefficients; these and the group effects are
+  sampled in coordinates that a Gaussian approximation has made nearly independent, or of a Gaussian
+  model the effects are drawn from their exact conditional; compiled once.
 - ``pymc``: the PyMC model, non-centred, compiled anew for each model.
 """
 
@@ -15,8 +16,9 @@ from hiermodels.collapsed import estimated_seconds, not_collapsed, not_compiled
 from hiermodels.design import Design
 from hiermodels.errors import NotAvailableError, lookup
 from hiermodels.priors import Priors
+from hiermodels.rowwise import not_rowwise
 
-__all__ = ["ENGINES", "Choice", "Engine", "choose_engine"]
+__all__ = ["ENGINES", "Choice", "Engine", "choose_engine", "row_by_row"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +37,9 @@ ENGINES: dict[str, Engine] = {
         target_accept=0.8,
     ),
     "noncentred": Engine(
-        words="NUTS on coefficients, sds, correlations and sigma, compiled once",
-        tune=1000,
-        target_accept=0.9,
+        words="NUTS on informed non-centred coordinates, compiled once",
+        tune=200,
+        target_accept=0.8,
     ),
     "pymc": Engine(
         words="PyMC, non-centred, sampled by NUTS (nutpie)", tune=1000, target_accept=0.95
@@ -70,8 +72,7 @@ def choose_engine(design: Design, priors: Priors, requested: str) -> Choice:
     """
     lookup(requested, {AUTO: None, **ENGINES}, what="engine")
     if rows := row_by_row(design):
-        # the compiled kernels that take a likelihood row by row belong here, as "noncentred"
-        refusals = {"collapsed": rows, "noncentred": rows, "pymc": ""}
+        refusals = {"collapsed": rows, "noncentred": not_rowwise(design, priors), "pymc": ""}
     else:
         refusals = {
             "collapsed": not_collapsed(design, priors),
@@ -103,6 +104,8 @@ def cheapest(design: Design, first: str, why_not: str) -> Choice:
 
     A non-centred draw is worth less than half a collapsed one, so it must be that much cheaper.
     """
+    if row_by_row(design):
+        return Choice(name=first, reason=why_not)
     if why_not:
         return Choice(name=first, reason=f"not collapsed, because {why_not}")
     seconds = estimated_seconds(design)

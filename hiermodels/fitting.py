@@ -10,7 +10,7 @@ import numpy as np
 
 from hiermodels.data import select_rows
 from hiermodels.design import SE, WEIGHTS, Design, build_design, parameter_formulas
-from hiermodels.engines import Choice, choose_engine
+from hiermodels.engines import Choice, choose_engine, row_by_row
 from hiermodels.errors import lookup
 from hiermodels.families import family as find_family
 from hiermodels.formula import Formula, parse
@@ -26,6 +26,7 @@ from hiermodels.sampling import (
     sample_collapsed,
     sample_noncentred,
     sample_pymc,
+    sample_rows,
 )
 
 if TYPE_CHECKING:
@@ -195,6 +196,8 @@ class Model:
         lookup(keep, dict.fromkeys(KEEPS), what="keep")
         if choice.name == "collapsed":
             return sample_collapsed(self.design, self.priors, settings, keep=keep)
+        if choice.name == "noncentred" and row_by_row(self.design):
+            return sample_rows(self.design, self.priors, settings)
         if choice.name == "noncentred":
             return sample_noncentred(self.design, self.priors, settings)
         if not self._is_compiled:

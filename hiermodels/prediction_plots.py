@@ -29,11 +29,11 @@ from hiermodels.plots import (
     RULE,
     VERMILION,
     Panels,
-    Plots,
     percent,
     shorten,
 )
 from hiermodels.prediction import predictors
+from hiermodels.variance_plots import VariancePlots
 
 if TYPE_CHECKING:
     from hiermodels.results import Fit
@@ -61,8 +61,8 @@ GREEN = "#009E73"
 
 
 @dataclass(frozen=True)
-class PredictionPlots(Plots):
-    """The pictures of a fit's predictions and checks, beside those of its groups."""
+class PredictionPlots(VariancePlots):
+    """All pictures of a fit: of its groups, its variance, its predictions and checks."""
 
     def predictions(
         self,

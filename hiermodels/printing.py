@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -57,6 +58,21 @@ class Table(pd.DataFrame):
             for row in table
         ]
         return "\n".join(part for part in (self.title, *lines, self.note) if part)
+
+    def to_markdown(self, path: str | Path | None = None) -> str:
+        """The table as it is printed, for a Markdown file, and written to ``path`` if given."""
+        return written(self.markdown(), path)
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """The whole table as it is printed, in HTML, every text escaped."""
+        head, rows = self.cells(max_rows=len(self), repeat_keys=True)
+        return written(html_table(head, rows, title=self.title, note=self.note), path)
+
+    def to_latex(self, path: str | Path | None = None) -> str:
+        """The table as it is printed, in LaTeX with booktabs, every text escaped."""
+        head, rows = self.cells(max_rows=len(self))
+        numeric = [is_number(self, name) for name in head]
+        return written(latex_table(head, rows, numeric, title=self.title, note=self.note), path)
 
     def markdown(self) -> str:
         """For a Markdown file."""
@@ -159,6 +175,62 @@ def format_interval(value: float, lower: float, upper: float) -> str:
     value, lower, upper = (round(v, digits) + 0.0 for v in (value, lower, upper))
     d = max(0, digits)
     return f"{value:.{d}f} [{lower:.{d}f}, {upper:.{d}f}]"
+
+
+def written(text: str, path: str | Path | None) -> str:
+    """The text, also in a file."""
+    if path is not None:
+        Path(path).write_text(text + "\n", encoding="utf-8")
+    return text
+
+
+LATEX = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "²": r"\textsuperscript{2}",
+    "–": "--",
+    "…": r"\ldots{}",
+}
+
+
+def latex_text(text: str) -> str:
+    """Text that LaTeX sets as it stands."""
+    return "".join(LATEX.get(c, c) for c in str(text))
+
+
+def latex_table(
+    head: Iterable[str],
+    rows: Iterable[Sequence[str]],
+    numeric: Sequence[bool],
+    *,
+    title: str = "",
+    note: str = "",
+) -> str:
+    """A table environment with rules of booktabs; numbers to the right."""
+
+    def line(cells: Iterable[str]) -> str:
+        return " & ".join(latex_text(c) for c in cells) + r" \\"
+
+    return "\n".join(
+        [
+            r"\begin{table}",
+            *([rf"\caption{{{latex_text(title)}}}"] if title else []),
+            rf"\begin{{tabular}}{{{''.join('r' if n else 'l' for n in numeric)}}}",
+            r"\toprule",
+            line(head),
+            r"\midrule",
+            *map(line, rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            *([rf"\par\smallskip {latex_text(note)}"] if note else []),
+            r"\end{table}",
+        ]
+    )
 
 
 def html_table(

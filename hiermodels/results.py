@@ -20,11 +20,24 @@ from hiermodels.comparison import Elpd
 from hiermodels.design import Block, Design
 from hiermodels.diagnostics import Diagnostics, diagnose
 from hiermodels.draws import Draws, stack_draws
-from hiermodels.errors import NotAvailableError
+from hiermodels.errors import DataError, NotAvailableError
+from hiermodels.expected import is_linear
+from hiermodels.icc import icc_curves
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
+from hiermodels.ranks import rank_levels
+from hiermodels.remaining import remaining_variance
+from hiermodels.sentences import Sentences, describe
 from hiermodels.shrinkage import reliability
 from hiermodels.summary import Summary, build_summary
+from hiermodels.variance import (
+    Components,
+    components,
+    explained_variance,
+    intraclass,
+    repeatability,
+    strata_change,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -125,18 +138,167 @@ class Fit:
         """Sds, variances and correlations of each factor and term, and of the residual."""
         return tables.varcorr_table(self.design, self.draws, ci_prob=ci_prob)
 
-    def variance_table(self, *, common: bool = False, ci_prob: float = CI_PROB) -> Table:
-        """Variance components: mean, sd, variance, % of the total, CV² = variance / mean².
+    def components(
+        self,
+        *,
+        scale: str | None = None,
+        variant: str = "lognormal",
+        expected: float | np.ndarray | None = None,
+    ) -> Components:
+        """The draws behind the variance report, as arrays."""
+        return components(self.design, self.draws, scale=scale, variant=variant, expected=expected)
+
+    def variance_table(
+        self,
+        *,
+        scale: str | None = None,
+        common: bool = False,
+        variant: str = "lognormal",
+        expected: float | np.ndarray | None = None,
+        ci_prob: float = CI_PROB,
+    ) -> Table:
+        """Each variance component: sd, variance, percent of the total, CV² = variance / mean².
 
         ``V_g = mean_i z_i' Sigma_g z_i`` split by term; the total is groups and residual, and the
-        common effects with ``common=True``.
-        """
-        return tables.variance_table(self.design, self.draws, ci_prob=ci_prob, common=common)
+        common effects with ``common=True``. Beyond the Gaussian ``scale`` says of what: "latent",
+        the linear predictor, with the noise of the response translated to it as ``variant``
+        ("lognormal", "delta", "trigamma") at the mean response, or at ``expected``; or "data", the
+        response itself, by the law of total variance.
 
-    def icc(self, *, ci_prob: float = CI_PROB) -> Table:
-        """Intraclass correlation of each factor, cumulative for nested ones, adjusted and not."""
+        Source: Nakagawa, Johnson & Schielzeth 2017.
+        """
+        parts = self.components(scale=scale, variant=variant, expected=expected)
+        return tables.variance_table(self.design, self.draws, parts, ci_prob=ci_prob, common=common)
+
+    def icc(
+        self,
+        *,
+        scale: str | None = None,
+        at: Mapping[str, Any] | None = None,
+        variant: str = "lognormal",
+        expected: float | np.ndarray | None = None,
+        ci_prob: float = CI_PROB,
+    ) -> Table:
+        """Intraclass correlation of each factor, cumulative for nested ones, adjusted and not.
+
+        ``scale``, ``variant`` and ``expected`` as in `variance_table`. With random slopes it
+        depends on the predictor: ``at={"x": [0, 5, 10]}`` gives it at these values, all other
+        columns at their mean or most frequent value.
+        """
         self._blocks(None)
-        return tables.icc_table(self.design, self.draws, ci_prob=ci_prob)
+        if at is not None:
+            curves = icc_curves(
+                self.design, self.draws, at, scale=scale, variant=variant, expected=expected
+            )
+            return tables.icc_curve_table(self.design, curves, ci_prob=ci_prob)
+        parts = self.components(scale=scale, variant=variant, expected=expected)
+        return tables.icc_table(self.design, parts, intraclass(self.design, parts), ci_prob=ci_prob)
+
+    def repeatability(
+        self,
+        n: int = 1,
+        *,
+        scale: str | None = None,
+        variant: str = "lognormal",
+        expected: float | np.ndarray | None = None,
+        ci_prob: float = CI_PROB,
+    ) -> Table:
+        """The adjusted ICC of the mean of n rows of a level, ``V_g / (sum V_g + V_e / n)``."""
+        self._blocks(None)
+        if n < 1:
+            raise DataError(f"n={n}: the rows in a mean are at least one")
+        parts = self.components(scale=scale, variant=variant, expected=expected)
+        icc = repeatability(self.design, parts, n=n)
+        return tables.repeatability_table(self.design, parts, icc, n=n, ci_prob=ci_prob)
+
+    def r2(
+        self,
+        *,
+        null: Fit | None = None,
+        scale: str | None = None,
+        variant: str = "lognormal",
+        expected: float | np.ndarray | None = None,
+        ci_prob: float = CI_PROB,
+    ) -> Table:
+        """Variance explained by common effects (marginal), by these and groups (conditional).
+
+        ``Bayesian`` is that of the fitted values of the data's own rows and groups, on the scale of
+        the response (Gelman et al. 2019). ``null``, a fit without predictors to the same rows, adds
+        the change of each stratum, ``1 - V / V_null``, of random intercepts alone (Hox 2010).
+        """
+        parts = self.components(scale=scale, variant=variant, expected=expected)
+        change = None
+        if null is not None:
+            other = null.components(scale=scale, variant=variant, expected=expected)
+            change = strata_change(self.design, parts, null.design, other)
+        found = explained_variance(self.design, self.draws, parts)
+        return tables.r2_table(self.design, parts, found, change, ci_prob=ci_prob)
+
+    def variance_left(self, *, threshold: float | None = None, ci_prob: float = CI_PROB) -> Table:
+        """Is there variance left to explain? Each sd, its prior, and P(sd < threshold).
+
+        ``threshold`` is an sd on the scale of the linear predictor; None is a tenth of the residual
+        sd, beyond the Gaussian of the latent one.
+        """
+        self._blocks(None)
+        residual = None
+        if threshold is None:
+            scale = None if is_linear(self.design) else "latent"
+            residual = self.components(scale=scale).residual
+        rows = remaining_variance(
+            self.design, self.priors, self.draws, residual, threshold=threshold
+        )
+        return tables.variance_left_table(rows, ci_prob=ci_prob)
+
+    def describe(self, *, rows: str = "rows", ci_prob: float = CI_PROB) -> Sentences:
+        """The results in sentences that say what each number compares, and given what.
+
+        Rate ratios on a log link, odds ratios on a logit one; for each factor the range of 80 % of
+        its levels, and the median ratio of two of them. ``rows`` is what the rows are called, in
+        the plural, such as "patients".
+        """
+        parts = self._latent()
+        left = (
+            remaining_variance(self.design, self.priors, self.draws, parts.residual)
+            if parts is not None
+            else ()
+        )
+        return describe(self.design, self.draws, parts, left, rows=rows, ci_prob=ci_prob)
+
+    def _latent(self) -> Components | None:
+        """The components on the scale of the linear predictor; None without noise on it."""
+        scale = None if is_linear(self.design) else "latent"
+        try:
+            return self.components(scale=scale)
+        except NotAvailableError:
+            return None
+
+    def ranks(
+        self,
+        group: str | None = None,
+        *,
+        term: str | None = None,
+        top: int | None = None,
+        best: str = "highest",
+        ci_prob: float = CI_PROB,
+    ) -> Table:
+        """Rank of each level with its interval, P(best), P(among the ``top``), and pairs too close.
+
+        Levels are ranked by ``term`` (the first of the factor) at the mean of the predictors.
+        ``too_close`` counts the levels from which each cannot be told; the note says whether these
+        data support a table of ranks.
+        """
+        block = self._blocks(group)[0] if group else self.design.block(group)
+        found = rank_levels(
+            self.design,
+            self.draws,
+            block,
+            self._reliability[block.name],
+            term=term,
+            top=top,
+            best=best,
+        )
+        return tables.ranks_table(block, found, ci_prob=ci_prob)
 
     def shrinkage(self, group: str | None = None, *, ci_prob: float = CI_PROB) -> Table:
         """Raw, completely pooled and partially pooled estimates of each level of a factor."""

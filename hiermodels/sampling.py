@@ -33,6 +33,7 @@ __all__ = [
     "sample_collapsed",
     "sample_noncentred",
     "sample_pymc",
+    "sample_rows",
 ]
 
 #: Draws made by the PyMC engine for each that is kept.
@@ -144,6 +145,31 @@ def sample_noncentred(design: Design, priors: Priors, settings: SamplerSettings)
     )
 
 
+def sample_rows(design: Design, priors: Priors, settings: SamplerSettings) -> xr.DataTree:
+    """Sample a model of any family with the compiled engine that reads row by row."""
+    from hiermodels.density.informed_sampling import sample_informed
+    from hiermodels.merging import distinct_rows
+    from hiermodels.rowwise import row_problem, row_scale
+
+    start = time.perf_counter()
+    with as_sampling_errors():
+        found = sample_informed(
+            row_problem(distinct_rows(design), priors),
+            draws=settings.draws,
+            tune=settings.tune,
+            chains=settings.chains,
+            cores=settings.cores,
+            seed=settings.random_seed,
+            target_accept=settings.target_accept,
+            progress=shows_bar(settings.progressbar),
+        )
+    posterior = label_draws(design, row_scale(design, found))
+    attributes = how_sampled(found, posterior, seconds=time.perf_counter() - start)
+    return assemble(
+        design, posterior, sampler_stats(found, posterior), settings, attributes=attributes
+    )
+
+
 @contextmanager
 def as_sampling_errors() -> Iterator[None]:
     """The failures of nutpie, and an interrupt before the first draw, told as ours."""
@@ -194,7 +220,9 @@ def kept_draws(design: Design, chains: int, draws: int) -> np.ndarray:
 
 def mended(method: str, thinning: int) -> str:
     """What the sampler did beyond one draw of NUTS for each that was asked for, in words."""
-    if method != "nuts":
+    if method == "plain":
+        return "Plain non-centring: no Gaussian approximation was found at the mode."
+    if method == "independence":
         return f"Sds and sigma by {method} Metropolis at the mode: a gradient costs too much here."
     if thinning > 1:
         return (

@@ -19,6 +19,7 @@ ORDER = [
     "columns",
     "response",
     "design",
+    "merging",
     "printing",
     "nesting",
     "priors",
@@ -26,26 +27,36 @@ ORDER = [
     "model",
     "density",
     "collapsed",
+    "rowwise",
     "engines",
     "progress",
     "sampling",
     "draws",
-    "predictive",
-    "variance",
     "effects",
+    "points",
+    "expected",
+    "variance",
+    "icc",
+    "working",
+    "predictive",
     "prediction",
     "shrinkage",
+    "ranks",
+    "remaining",
     "diagnostics",
     "checks",
     "comparison",
     "equations",
     "tables",
+    "sentences",
     "prediction_tables",
     "summary",
     "plots",
+    "variance_plots",
     "prediction_plots",
     "results",
     "fitting",
+    "bridge",
     "workflows",
     "calibration",
     "simulation",
@@ -59,7 +70,7 @@ FOLDER = Path(hiermodels.__file__).parent
 def files(name: str) -> list[Path]:
     """The source of a module, or of all modules of a package."""
     path = FOLDER / f"{name}.py"
-    return [path] if path.exists() else sorted((FOLDER / name).glob("*.py"))
+    return [path] if path.exists() else sorted((FOLDER / name).rglob("*.py"))
 
 
 def imported(path: Path) -> set[str]:

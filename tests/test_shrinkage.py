@@ -45,7 +45,7 @@ def test_raw_slopes_are_the_interaction_fit_of_statsmodels():
 
 def test_complete_pooling_is_least_squares_of_statsmodels():
     fit = made_up_fit("y ~ x + (x | pop)")
-    found = complete_pooling(fit.design, fit.design.block(), ci_prob=CI)
+    found = complete_pooling(fit.design, fit.draws, fit.design.block(), ci_prob=CI)
     data = table().assign(x=lambda d: d["x"] - d["x"].mean())
     other = smf.ols("y ~ x", data).fit()
     np.testing.assert_allclose(found.estimate[0], other.params, rtol=1e-9)

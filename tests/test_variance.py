@@ -38,7 +38,7 @@ def test_shares_add_up(formula):
         found = fit.variance_table(common=common)
         assert found["percent"].iloc[:-1].sum() == pytest.approx(100, rel=1e-12)
         assert found["percent"].iloc[-1] == pytest.approx(100, rel=1e-12)
-    icc = intraclass(fit.design, fit.draws)
+    icc = intraclass(fit.design, components(fit.design, fit.draws))
     single = [k for k, kind in enumerate(icc.kinds) if kind == "single"]
     parts = components(fit.design, fit.draws)
     rest = 1 - parts.residual / parts.total
@@ -59,7 +59,7 @@ def test_common_variance_and_mean_are_those_of_the_rows():
 
 def test_cumulative_icc_is_the_correlation_of_two_rows_of_one_cell():
     fit = made_up_fit("y ~ (1 | pop/patch)")
-    icc = intraclass(fit.design, fit.draws)
+    icc = intraclass(fit.design, components(fit.design, fit.draws))
     assert icc.labels == ("pop", "pop:patch", "pop + pop:patch")
     assert icc.kinds == ("single", "single", "cumulative")
     sd, sigma = fit.draws.sd, fit.draws.residual

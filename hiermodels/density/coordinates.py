@@ -138,7 +138,8 @@ def _leave(value, words, slope, log_slope, inner, gradient, result):
 
 
 @kernel
-def _buffer(pointer):
+def buffer_at(pointer):
+    """The buffer at an address."""
     table = numba.carray(pointer, (2 * N_SECTIONS,), np.int64)
     return numba.carray(
         pointer, (table[2 * N_SECTIONS - 2] + table[2 * N_SECTIONS - 1],), np.float64
@@ -147,13 +148,14 @@ def _buffer(pointer):
 
 _DOUBLES = types.CPointer(types.float64)
 DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.voidptr)
+EXPANSION = types.int64(types.uint64, types.uint64, _DOUBLES, _DOUBLES, types.voidptr)
 
 
 @callback(DENSITY)
 def dense_callback(n, x, gradient, value, data):
     """Nutpie's log-density where the rest is small: writes value and gradient, returns 0 or
     rejects."""
-    d, words = int(n), _buffer(data)
+    d, words = int(n), buffer_at(data)
     theta, slope, log_slope, inner = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
     result = _enter(numba.carray(x, (d,)), words, theta, slope, log_slope, inner)
     result += dense_likelihood(theta, words, inner)
@@ -163,7 +165,7 @@ def dense_callback(n, x, gradient, value, data):
 @callback(DENSITY)
 def sparse_callback(n, x, gradient, value, data):
     """Do as `dense_callback` where the rest is large."""
-    d, words = int(n), _buffer(data)
+    d, words = int(n), buffer_at(data)
     theta, slope, log_slope, inner = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
     result = _enter(numba.carray(x, (d,)), words, theta, slope, log_slope, inner)
     result += sparse_likelihood(theta, words, inner)
@@ -176,14 +178,14 @@ def density_callback(words: NDArray[np.float64]) -> CFunc:
     return sparse_callback() if sparse else dense_callback()
 
 
-@callback(types.int64(types.uint64, types.uint64, _DOUBLES, _DOUBLES, types.voidptr))
+@callback(EXPANSION)
 def expansion_callback(n, n_expanded, x, theta, data):
     """Nutpie's map of a draw to what is stored: theta."""
     d = int(n)
     if n != n_expanded:
         return WRONG_SIZE
     to_theta(
-        numba.carray(x, (d,)), _buffer(data), numba.carray(theta, (d,)), np.empty(d), np.empty(d)
+        numba.carray(x, (d,)), buffer_at(data), numba.carray(theta, (d,)), np.empty(d), np.empty(d)
     )
     return OK
 

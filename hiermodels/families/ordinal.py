@@ -73,7 +73,7 @@ class Ordinal(Family):
         import pymc as pm
         import pytensor.tensor as pt
 
-        edges = aux["threshold"] - pt.shape_padright(eta)
+        edges = aux["threshold"] - eta[..., None]
         below = symbolic_inverse(self.link, edges)
         above = symbolic_inverse(self.link, -edges)
         lower, upper = edges[..., :-1], edges[..., 1:]

@@ -1,0 +1,91 @@
+"""Tables on their way out: the same cells everywhere, user text escaped."""
+
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+from made_up import made_up_fit, table
+
+NASTY = "50% & <b>_x_</b> $y$ #1 {~^\\|}"
+
+
+@pytest.fixture(scope="module")
+def nasty():
+    data = table().assign(pop=lambda d: NASTY + d["pop"])
+    return made_up_fit("y ~ x + (1 | pop)", data).coef()
+
+
+class Cells(HTMLParser):
+    """The texts of the cells of a table."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.inside = [], False
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self.rows.append([])
+        self.inside = tag in ("td", "th")
+        if self.inside:
+            self.rows[-1].append("")
+        assert tag != "b"
+
+    def handle_data(self, data):
+        if self.inside:
+            self.rows[-1][-1] += data
+
+    def handle_endtag(self, tag):
+        self.inside = False
+
+
+def test_html_has_the_cells(nasty):
+    reader = Cells()
+    reader.feed(nasty.to_html())
+    head, rows = nasty.cells(max_rows=99, repeat_keys=True)
+    assert reader.rows == [list(head), *rows]
+    assert any("[" in cell for cell in rows[0])
+
+
+def test_markdown_has_the_cells(nasty):
+    head, rows = nasty.cells(max_rows=99, repeat_keys=True)
+    lines = [line for line in nasty.to_markdown().splitlines() if line.startswith("|")]
+    assert len(lines) == len(rows) + 2
+    assert "\\|" in lines[2]
+    assert nasty.to_markdown() == nasty.markdown()
+    assert lines[0] == "| " + " | ".join(head) + " |"
+
+
+def test_latex_escapes(nasty):
+    text = nasty.to_latex()
+    assert r"50\% \& \textless{}b\textgreater{}\_x\_" in text
+    assert r"\$y\$ \#1 \{\textasciitilde{}\textasciicircum{}\textbackslash{}\textbar{}\}" in text
+    body = text[text.index(r"\midrule") : text.index(r"\bottomrule")].splitlines()[1:]
+    assert {line.count(" & ") for line in body} == {len(nasty.cells(max_rows=9)[0]) - 1}
+    assert r"\begin{tabular}{lllrrrr}" in text
+
+
+def test_latex_compiles(nasty, tmp_path):
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not installed")
+    page = (
+        r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs}"
+        rf"\begin{{document}}{nasty.to_latex()}\end{{document}}"
+    )
+    (tmp_path / "page.tex").write_text(page, encoding="utf-8")
+    command = ["pdflatex", "-halt-on-error", "page.tex"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_files_are_written(nasty, tmp_path):
+    for method, name in ((nasty.to_markdown, "a.md"), (nasty.to_latex, "a.tex")):
+        text = method(tmp_path / name)
+        assert (tmp_path / name).read_text(encoding="utf-8") == text + "\n"
+
+
+def test_long_tables_are_whole_outside_the_terminal():
+    data = table(n=900).assign(plot=[i // 2 for i in range(900)])
+    found = made_up_fit("y ~ 1 + (1 | plot)", data).coef()
+    assert "… " in found.text()
+    assert found.to_html().count("<tr>") == 451
+    assert found.to_latex().count(r"\\") == 451
