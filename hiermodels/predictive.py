@@ -111,7 +111,9 @@ def log_density(y: Array, etas: Predictors, of: Given) -> Array:
 
     shape = etas[""].shape
     predictors = [np.broadcast_to(v, shape).ravel() for v in (etas[""], *unconstrained(etas, of))]
-    trials = np.ones(shape[1]) if of.trials is None else of.trials
+    # the kernel of ordered categories is told their number, that of its predictors, as trials
+    default = float(len(predictors)) if of.family.categories else 1.0
+    trials = np.full(shape[1], default) if of.trials is None else of.trials
     value, _ = likelihood(of.family.name, of.family.link).evaluate(
         np.broadcast_to(y, shape).ravel(),
         np.broadcast_to(trials, shape).ravel(),

@@ -42,7 +42,7 @@ from hiermodels.variance import (
 if TYPE_CHECKING:
     import xarray as xr
 
-    from hiermodels.variance_plots import VariancePlots
+    from hiermodels.prediction_plots import PredictionPlots
 
 __all__ = ["CI_PROB", "Fit"]
 
@@ -78,11 +78,11 @@ class Fit:
         return {b.name: reliability(self.design, self.draws, b) for b in self.design.blocks}
 
     @property
-    def plot(self) -> VariancePlots:
+    def plot(self) -> PredictionPlots:
         """The pictures: ``fit.plot.forest("site")``, ``fit.plot.shrinkage("site")``."""
-        from hiermodels.variance_plots import VariancePlots
+        from hiermodels.prediction_plots import PredictionPlots
 
-        return VariancePlots(self)
+        return PredictionPlots(self)
 
     def __repr__(self) -> str:
         return self.summary().text()

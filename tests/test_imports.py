@@ -54,6 +54,7 @@ ORDER = [
     "summary",
     "plots",
     "variance_plots",
+    "prediction_plots",
     "results",
     "fitting",
     "bridge",

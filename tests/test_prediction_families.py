@@ -9,6 +9,8 @@ from scipy.special import expit
 
 from hiermodels.errors import DataError
 from hiermodels.families import FAMILIES
+from hiermodels.prediction import linear_predictors, predict
+from hiermodels.predictive import cdf, given, log_density
 
 WITH_ZI = {"zi": "~ x + (1 | g)"}
 CASES = [
@@ -142,3 +144,23 @@ def test_planted_faults_of_counts_are_found(change, name):
     fit = family_fit("poisson", seed=5, spread=0.0, draws=400)
     wrong = with_response(fit, change(np.random.default_rng(1), fit.design.response))
     assert wrong.check().of(name).verdict == "fault"
+
+
+@pytest.mark.parametrize(("name", "more"), CASES, ids=IDS)
+def test_log_densities_are_those_of_the_distribution_function(name, more):
+    """The step of P(Y <= y) where y has a probability of its own, else its derivative."""
+    fit = family_fit(name, draws=4, **more)
+    y = fit.design.response
+    ask = predict(fit.design, fit.draws, target="group", kind="mean", seed=0)
+    (_, etas), *_ = linear_predictors(ask)
+    of = given(fit.design, fit.draws, trials=fit.design.trials)
+    found = log_density(y, etas, of)
+    below, upto = cdf(y, etas, of)
+    jump = upto - below
+    h = 1e-5 * np.abs(y).clip(1e-2)
+    slope = (cdf(y + h, etas, of)[1] - cdf(y - h, etas, of)[1]) / (2 * h)
+    # a central difference of a distribution function loses half of the digits
+    wanted = np.where(jump > 0, jump, slope)
+    clear = wanted > 1e-6
+    np.testing.assert_allclose(np.exp(found)[clear], wanted[clear], rtol=2e-4)
+    assert clear.mean() > 0.9
