@@ -20,7 +20,7 @@ from hiermodels.density import (
     combination_moments,
 )
 from hiermodels.density.priors import POSITIVE_PRIORS
-from hiermodels.design import INTERCEPT, Block, Design, coarser
+from hiermodels.design import INTERCEPT, Block, Design, Predictor, coarser
 from hiermodels.posterior import coefficient_terms
 from hiermodels.priors import ParameterPrior, Prior, Priors
 
@@ -161,7 +161,7 @@ def no_group(n: int) -> BlockData:
     )
 
 
-def common_columns(design: Design) -> Array:
+def common_columns(design: Design | Predictor) -> Array:
     """Standardised X, with the column of ones first where there is an intercept."""
     first = int(design.intercept)
     columns = np.empty((design.n, first + len(design.terms)))

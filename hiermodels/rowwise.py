@@ -183,7 +183,8 @@ def row_scale(design: Design, found: dict[str, Any]) -> dict[str, Array]:
     As `collapsed.user_scale`, of every linear predictor; a parameter without a formula is on its
     own scale already.
     """
-    common, values, start = found["common"], {}, 0
+    common, start = found["common"], 0
+    values: dict[str, Array] = {}
 
     def take(size: int) -> Array:
         nonlocal start

@@ -322,7 +322,7 @@ def _likelihood(eta, words, slope):
     sizes, counts = integers(words, SIZES), floats(words, COUNTS)
     n = eta.shape[1]
     value = np.empty(n)
-    code = call_likelihood(
+    code: int = call_likelihood(
         sizes[LIKELIHOOD],
         n,
         floats(words, RESPONSE),
