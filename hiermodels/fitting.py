@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -193,6 +194,9 @@ class Model:
         either. The moments are exact given the sds, correlations and sigma with the engine
         ``"collapsed"``, and those of all draws with the others. An interrupt keeps the draws made
         so far. The same ``random_seed`` gives the same draws on the same machine.
+
+        Where transitions diverge and no ``target_accept`` was given, the model is sampled once more
+        with shorter steps; the summary has the figures of both tries.
         """
         choice = choose_engine(self.design, self.priors, engine)
         warn_of(self.nesting())
@@ -206,8 +210,30 @@ class Model:
             progressbar=progressbar,
         )
         idata = self._sample(choice, settings, keep=keep)
+        if target_accept is None:
+            idata = self._second_try(choice, settings, idata, keep=keep)
         idata["posterior"].attrs |= {"engine": choice.name, "engine_reason": choice.reason}
         return Fit(design=self.design, priors=self.priors, idata=idata)
+
+    def _second_try(
+        self, choice: Choice, settings: SamplerSettings, first: xr.DataTree, *, keep: str
+    ) -> xr.DataTree:
+        """After divergences once more with shorter steps; of the two that with fewer of them."""
+        before = first["posterior"].attrs
+        if before["divergences"] == 0 or before["interrupted"]:
+            return first
+        shorter = replace(settings, target_accept=(1 + settings.target_accept) / 2)
+        second = self._sample(choice, shorter, keep=keep)
+        after = second["posterior"].attrs
+        better = after["divergences"] < before["divergences"]
+        told = (
+            f"Sampled twice: {before['divergences']} divergences at target_accept "
+            f"{settings.target_accept:g}, {after['divergences']} at {shorter.target_accept:g}; "
+            f"these are the draws of the {'second' if better else 'first'} try."
+        )
+        kept = second if better else first
+        kept["posterior"].attrs |= {"second_try": told}
+        return kept
 
     def _sample(self, choice: Choice, settings: SamplerSettings, *, keep: str) -> xr.DataTree:
         lookup(keep, dict.fromkeys(KEEPS), what="keep")
