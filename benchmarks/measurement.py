@@ -97,14 +97,14 @@ def measure(
     data = Perturbed(case)
     with watch_memory() as peak:
         start = time.perf_counter()
-        program.fit(case.formula, data.draw(seed - 1), seed - 1)
+        program.fit(case, data.draw(seed - 1), seed - 1)
         first = time.perf_counter() - start
     memory, runs = [peak.megabytes], []
     for own_seed in range(seed, seed + repeats):
         frame = data.draw(own_seed)
         with watch_memory() as peak:
             start, worked = time.perf_counter(), processor_seconds()
-            tree = program.fit(case.formula, frame, own_seed)
+            tree = program.fit(case, frame, own_seed)
             seconds, worked = time.perf_counter() - start, processor_seconds() - worked
         memory.append(peak.megabytes)
         found = describe(tree, seconds, long_run if program.same_model else None)
@@ -160,11 +160,19 @@ def gradients_per_draw(tree: xr.DataTree) -> float | None:
 
 
 def make_long_run(case: Case, *, fits: int) -> LongRun:
-    """Independent fits of the unperturbed data with the collapsed engine, taken together."""
+    """Independent fits of the unperturbed data with the compiled engine, taken together."""
     data = case.load()
+    engine = "collapsed" if case.family == "gaussian" else "noncentred"
 
     def one(seed: int) -> Estimates:
-        fitted = hm.fit(case.formula, data, random_seed=seed, progressbar=False, engine="collapsed")
+        fitted = hm.fit(
+            case.formula,
+            data,
+            family=case.family,
+            random_seed=seed,
+            progressbar=False,
+            engine=engine,
+        )
         return estimate(fitted.idata)
 
     return pool([one(FIRST_SEED + i) for i in range(fits)])

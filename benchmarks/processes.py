@@ -23,7 +23,7 @@ FRESH_PROCESSES = 3
 FRESH = """
 import hiermodels as hm
 {read}
-fit = hm.fit({formula!r}, data, random_seed=1, progressbar=False)
+fit = hm.fit({formula!r}, data, family={family!r}, random_seed=1, progressbar=False)
 print(fit.summary())
 """
 FIRST_USE = """
@@ -92,7 +92,8 @@ class Workplace:
             case.load().to_csv(data, index=False)
         script = Path(__file__).with_name("r_programs.R")
         counts = [str(self.other_repeats), str(self.seed)]
-        arguments = [program, case.formula, case.response, str(data), *counts, str(out)]
+        column = case.perturbed or case.response
+        arguments = [program, case.formula, column, str(data), *counts, str(out), case.family]
         error = start(["Rscript", str(script), *arguments])
         if error:
             return Measurement(error=error)
@@ -100,7 +101,9 @@ class Workplace:
 
     def time_fresh(self, name: str, case: Case) -> list[float]:
         """Seconds of a new process: import, read the data, fit, print the summary."""
-        code = FRESH.format(read=self._reading(name, case), formula=case.formula)
+        code = FRESH.format(
+            read=self._reading(name, case), formula=case.formula, family=case.family
+        )
         return [time_process(code) for _ in range(min(self.repeats, FRESH_PROCESSES))]
 
     def _reading(self, name: str, case: Case) -> str:
