@@ -58,12 +58,12 @@ def row_weights(design: Design) -> Array:
 
 def trials_of(design: Design) -> Array | None:
     """Trials of each row, of a family that has them."""
-    return getattr(design, "trials", None)
+    return design.trials
 
 
 def extras_of(design: Design) -> Mapping[str, Any]:
     """The linear predictors of the family's own parameters, of those that have a formula."""
-    return getattr(design, "extras", {})
+    return design.extras
 
 
 def points_of(design: Design, *, at_most: int | None = MAX_ROWS) -> Points:
