@@ -26,9 +26,11 @@ if TYPE_CHECKING:
         SamplingError,
         UnknownNameError,
     )
+    from hiermodels.families import squeeze
     from hiermodels.fitting import Model, fit
     from hiermodels.priors import Prior
     from hiermodels.results import Fit
+    from hiermodels.squeezing import squeeze_sensitivity
     from hiermodels.workflows import pooling
 
 __version__ = "0.1.0.dev0"
@@ -51,6 +53,8 @@ __all__ = [
     "list_datasets",
     "load_dataset",
     "pooling",
+    "squeeze",
+    "squeeze_sensitivity",
 ]
 
 HOME = {
@@ -61,6 +65,8 @@ HOME = {
     "list_datasets": "datasets",
     "load_dataset": "datasets",
     "pooling": "workflows",
+    "squeeze": "families",
+    "squeeze_sensitivity": "squeezing",
 }
 
 

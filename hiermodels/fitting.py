@@ -15,6 +15,7 @@ from hiermodels.errors import lookup
 from hiermodels.families import family as find_family
 from hiermodels.formula import Formula, parse
 from hiermodels.posterior import reported_names
+from hiermodels.prior_predictive import prior_predictive
 from hiermodels.priors import Priors, build_priors
 from hiermodels.progress import tell
 from hiermodels.results import Fit
@@ -137,6 +138,20 @@ class Model:
         from hiermodels.equations import build_equations
 
         return build_equations(self.design, self.priors)
+
+    def prior_predictive(
+        self, *, draws: int = 500, random_seed: int | None = None, rows: int = 2000
+    ) -> xr.DataTree:
+        """Draws from the priors, and of the response and the variances that they imply.
+
+        Groups ``prior`` (the parameters), ``prior_predictive`` (the response, of at most ``rows``
+        rows evenly spread), ``prior_variance`` (``variance`` of each component on the scale of the
+        link, and ``icc`` where the model has a residual or latent error), ``observed_data``.
+        Nothing is compiled.
+        """
+        return prior_predictive(
+            self.design, self.priors, draws=draws, random_seed=random_seed, rows=rows
+        )
 
     @cached_property
     def _compiled(self) -> Any:

@@ -6,6 +6,7 @@ fit.summary(), fit.variance_table(), fit.coef("site"), fit.plot.forest("site")
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from hiermodels import tables
 from hiermodels.design import Block, Design
 from hiermodels.diagnostics import Diagnostics, diagnose
 from hiermodels.draws import Draws, stack_draws
+from hiermodels.engines import row_by_row
 from hiermodels.errors import NotAvailableError
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
@@ -59,6 +61,11 @@ class Fit:
 
     @cached_property
     def _reliability(self) -> dict[str, np.ndarray]:
+        if row_by_row(self.design):
+            # what is known of a level depends on the working weights of its rows: not known here
+            return {
+                b.name: np.full((1, b.n_levels, len(b.terms)), np.nan) for b in self.design.blocks
+            }
         return {b.name: reliability(self.design, self.draws, b) for b in self.design.blocks}
 
     @property
@@ -136,12 +143,31 @@ class Fit:
         return tables.icc_table(self.design, self.draws, ci_prob=ci_prob)
 
     def shrinkage(self, group: str | None = None, *, ci_prob: float = CI_PROB) -> Table:
-        """Raw, completely pooled and partially pooled estimates of each level of a factor."""
+        """Raw, completely pooled and partially pooled estimates of each level of a factor.
+
+        Raises
+        ------
+        NotAvailableError
+            Beyond Gaussian responses with one residual sd.
+        """
         self._blocks(None)
+        if reason := row_by_row(self.design):
+            raise NotAvailableError(f"shrinkage() compares least squares of each level: {reason}")
         block = self.design.block(group)
         return tables.shrinkage_table(
             self.design, self.draws, block, self._reliability[block.name], ci_prob=ci_prob
         )
+
+    def squeeze_sensitivity(
+        self, constants: Sequence[float] = (0.05, 0.25, 0.5, 1.0), *, progressbar: bool = True
+    ) -> Table:
+        """A beta model refitted with other constants s in ``hm.squeeze(y, s=s)``.
+
+        `hm.squeeze_sensitivity` has more to choose.
+        """
+        from hiermodels import squeeze_sensitivity
+
+        return squeeze_sensitivity(self, constants, progressbar=progressbar)
 
     def save_posterior(self, path: str | Path) -> Path:
         """Write the posterior as netCDF, which ArviZ and xarray read."""
