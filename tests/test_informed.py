@@ -34,6 +34,7 @@ from hiermodels.density.information import (
 )
 from hiermodels.density.informed_sampling import (
     Frozen,
+    _choose_coordinates,
     _plain_coordinates,
     evaluate,
     expand,
@@ -517,6 +518,19 @@ def test_the_pilot_is_at_a_mode(name):
     rng = np.random.default_rng(10)
     for _ in range(5):
         assert evaluate(0.5 * rng.normal(size=len(zero)), frozen.words)[0] < value
+
+
+def test_where_no_mode_is_found_coordinates_are_plain():
+    problem, _ = made(SATURATED)
+    model = row_model(problem)
+    with pytest.raises(FloatingPointError, match="not finite near its mode"):
+        pilot(model)
+    frozen, used = _choose_coordinates(model, "informed")
+    assert used == "plain"
+    x = np.zeros(model.dimension)
+    assert evaluate(x, frozen.words)[0] == evaluate(x, without_freeze(model).words)[0]
+    with pytest.raises(ValueError, match="informed.*plain"):
+        _choose_coordinates(model, "centred")
 
 
 def test_first_freeze_is_at_the_start():
