@@ -18,7 +18,6 @@ from hiermodels import tables
 from hiermodels.design import Block, Design
 from hiermodels.diagnostics import Diagnostics, diagnose
 from hiermodels.draws import Draws, stack_draws
-from hiermodels.engines import row_by_row
 from hiermodels.errors import NotAvailableError
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
@@ -61,11 +60,6 @@ class Fit:
 
     @cached_property
     def _reliability(self) -> dict[str, np.ndarray]:
-        if row_by_row(self.design):
-            # what is known of a level depends on the working weights of its rows: not known here
-            return {
-                b.name: np.full((1, b.n_levels, len(b.terms)), np.nan) for b in self.design.blocks
-            }
         return {b.name: reliability(self.design, self.draws, b) for b in self.design.blocks}
 
     @property
@@ -143,16 +137,8 @@ class Fit:
         return tables.icc_table(self.design, self.draws, ci_prob=ci_prob)
 
     def shrinkage(self, group: str | None = None, *, ci_prob: float = CI_PROB) -> Table:
-        """Raw, completely pooled and partially pooled estimates of each level of a factor.
-
-        Raises
-        ------
-        NotAvailableError
-            Beyond Gaussian responses with one residual sd.
-        """
+        """Raw, completely pooled and partially pooled estimates of each level of a factor."""
         self._blocks(None)
-        if reason := row_by_row(self.design):
-            raise NotAvailableError(f"shrinkage() compares least squares of each level: {reason}")
         block = self.design.block(group)
         return tables.shrinkage_table(
             self.design, self.draws, block, self._reliability[block.name], ci_prob=ci_prob

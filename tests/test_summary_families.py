@@ -75,14 +75,6 @@ def test_tables_of_coefficients_have_no_need_of_a_residual(family):
     assert list(fit.fixef()["term"]) == [*(["Intercept"] * fit.design.intercept), "x"]
 
 
-def test_shrinkage_is_not_told_where_it_is_not_known():
-    fit = made_up("negbinomial")
-    assert fit.ranef("pop")["shrinkage"].isna().all()
-    assert not fit.ranef("pop")["estimate"].isna().any()
-    with pytest.raises(NotAvailableError, match="the family is negbinomial"):
-        fit.shrinkage("pop")
-
-
 @pytest.mark.parametrize("family", [name for name in MODELS if name != "gaussian"])
 def test_engines_that_need_a_gaussian_refuse_other_families(family):
     formula, arguments, _ = MODELS[family]
