@@ -83,20 +83,13 @@ MODELS = {
 
 
 def model_of(name):
+    """Forty rows; with zeros and ones for the families that have them."""
     family, right, arguments = MODELS[name]
-    return Model(
-        f"{RESPONSES.get(family, 'count')} ~ {right}", rows(n=40), family=family, **arguments
-    )
-
-
-def suits(name):
-    """Zeros and ones for the families that have them."""
-    family = MODELS[name][0]
-    model = model_of(name)
+    data = rows(n=40)
     if family in ("zi_beta", "zoi_beta"):
-        model.design.response[:6] = 0.0
-        model.design.response[6:9] = 1.0 if family == "zoi_beta" else 0.4
-    return model
+        data.loc[:5, "share"] = 0.0
+        data.loc[6:8, "share"] = 1.0 if family == "zoi_beta" else 0.4
+    return Model(f"{RESPONSES.get(family, 'count')} ~ {right}", data, family=family, **arguments)
 
 
 def named_point(design, layout, theta, t, z):
@@ -168,10 +161,10 @@ def compiled_pymc(model):
     return evaluate_at
 
 
-def plain_point(model, frozen, rng):
+def plain_point(model, frozen, rng, scale):
     """x of plain non-centring, with theta, t, z by block of the problem, and log |dt / dx|."""
-    theta = rng.normal(scale=0.5, size=model.n_theta)
-    t = rng.normal(scale=0.5, size=model.n_common)
+    theta = np.log(scale) + rng.normal(scale=0.5, size=model.n_theta)
+    t = rng.normal(scale=scale, size=model.n_common)
     z = {
         k: rng.normal(size=(block.n_levels, block.n_columns))
         for k, block in zip(model.order, model.blocks, strict=True)
@@ -184,14 +177,16 @@ def plain_point(model, frozen, rng):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_density_and_reported_values_are_those_of_pymc(name):
-    fitted = suits(name)
+    fitted = model_of(name)
     design = fitted.design
     model = row_model(row_problem(design, fitted.priors))
     frozen, pymc = without_freeze(model), compiled_pymc(fitted.to_pymc())
     rng = np.random.default_rng(1)
+    # PyMC has exp(-exp(eta)) as a difference from 1, without digits where eta is large
+    scale = 0.2 if design.family.link == "cloglog" else 0.6
     nobody = not any(each.blocks for each in design.predictors)
     for _ in range(3):
-        x, theta, t, z, log_scale = plain_point(model, frozen, rng)
+        x, theta, t, z, log_scale = plain_point(model, frozen, rng, scale)
         named = named_point(design, model.theta, theta, t, z)
         expected, reported = pymc(named)
         n_partial = sum((places.partial >= 0).sum() for places in model.theta.places)
@@ -212,12 +207,12 @@ def test_density_and_reported_values_are_those_of_pymc(name):
                 np.testing.assert_allclose(
                     value[0, 0], reported[variable], rtol=1e-9, atol=1e-9, err_msg=variable
                 )
-        assert set(reported) <= set(found) | {"Intercept_std", "threshold_std"}
+        assert set(reported) <= set(found) | {"beta_std"}
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_first_freeze_has_a_finite_density(name):
-    fitted = suits(name)
+    fitted = model_of(name)
     frozen = first_freeze(row_model(row_problem(fitted.design, fitted.priors)))
     value, gradient = evaluate(np.zeros(frozen.model.dimension), frozen.words)
     assert np.isfinite(value)

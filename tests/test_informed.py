@@ -529,7 +529,7 @@ def test_where_no_mode_is_found_coordinates_are_plain():
     assert used == "plain"
     x = np.zeros(model.dimension)
     assert evaluate(x, frozen.words)[0] == evaluate(x, without_freeze(model).words)[0]
-    with pytest.raises(ValueError, match="informed.*plain"):
+    with pytest.raises(ValueError, match=r"informed.*plain"):
         _choose_coordinates(model, "centred")
 
 
