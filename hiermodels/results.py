@@ -144,7 +144,21 @@ class Fit:
         expected: float | np.ndarray | None = None,
     ) -> Components:
         """The draws behind the variance report, as arrays."""
-        return components(self.design, self.draws, scale=scale, variant=variant, expected=expected)
+        key = (scale, variant, expected)
+        if isinstance(expected, np.ndarray):
+            return components(
+                self.design, self.draws, scale=scale, variant=variant, expected=expected
+            )
+        if key not in self._kept_components:
+            self._kept_components[key] = components(
+                self.design, self.draws, scale=scale, variant=variant, expected=expected
+            )
+        return self._kept_components[key]
+
+    @cached_property
+    def _kept_components(self) -> dict[Any, Components]:
+        """Those that were asked for: several reports share them."""
+        return {}
 
     def variance_table(
         self,

@@ -187,7 +187,7 @@ def components(
     """
     chosen = chosen_scale(design, scale)
     if chosen == "data":
-        return data_components(design, draws, points or quadrature_points(design))
+        return data_components(design, draws, points or quadrature_points(design, draws))
     groups, common = linear_parts(design, draws, points)
     labels = tuple((b.name, t) for b in design.blocks for t in b.terms)
     if points is not None:
