@@ -58,11 +58,13 @@ def what_went_wrong(said: str) -> str:
 class Workplace:
     """A folder for what the processes of one benchmark leave to one another.
 
-    ``repeats`` timed fits for each row, the first with ``seed``.
+    ``repeats`` timed fits for each row of hiermodels, ``other_repeats`` for one of another program;
+    the first with ``seed``.
     """
 
     folder: Path
     repeats: int
+    other_repeats: int
     seed: int
 
     def long_run(self, name: str) -> str:
@@ -76,7 +78,7 @@ class Workplace:
         request = {
             "case": name,
             "program": program,
-            "repeats": self.repeats,
+            "repeats": self.repeats if program == "hiermodels" else self.other_repeats,
             "seed": self.seed,
             "long_run": str(self._long_run_file(name)),
         }
@@ -89,7 +91,7 @@ class Workplace:
         if not data.is_file():
             case.load().to_csv(data, index=False)
         script = Path(__file__).with_name("r_programs.R")
-        counts = [str(self.repeats), str(self.seed)]
+        counts = [str(self.other_repeats), str(self.seed)]
         arguments = [program, case.formula, case.response, str(data), *counts, str(out)]
         error = start(["Rscript", str(script), *arguments])
         if error:

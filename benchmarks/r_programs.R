@@ -45,7 +45,13 @@ one_run <- function(number) {
 }
 
 seed <- as.integer(arguments[6])
-invisible(one_run(seed - 1L))  # untimed: loads the packages
+# untimed: loads the packages, which takes no more rows than these
+all_data <- data
+data <- data[seq_len(min(nrow(data), 20000L)), ]
+original <- data[[response]]
+invisible(one_run(seed - 1L))
+data <- all_data
+original <- data[[response]]
 runs <- lapply(seed - 1L + seq_len(repeats), one_run)
 version <- as.character(packageVersion(program))
 jsonlite::write_json(list(runs = runs, version = version), arguments[7],

@@ -19,18 +19,22 @@ if TYPE_CHECKING:
         DataError,
         DatasetError,
         FormulaError,
+        GroupingWarning,
         HierModelsError,
         HierModelsWarning,
+        ImportanceWarning,
         MissingDataWarning,
         NotAvailableError,
         PriorError,
         SamplingError,
         UnknownNameError,
     )
+    from hiermodels.families import squeeze
     from hiermodels.fitting import Model, fit
     from hiermodels.priors import Prior
     from hiermodels.results import Fit
-    from hiermodels.workflows import pooling
+    from hiermodels.squeezing import squeeze_sensitivity
+    from hiermodels.workflows import compare, pooling
 
 __version__ = "0.1.0.dev0"
 
@@ -39,8 +43,10 @@ __all__ = [
     "DatasetError",
     "Fit",
     "FormulaError",
+    "GroupingWarning",
     "HierModelsError",
     "HierModelsWarning",
+    "ImportanceWarning",
     "MissingDataWarning",
     "Model",
     "NotAvailableError",
@@ -48,22 +54,28 @@ __all__ = [
     "PriorError",
     "SamplingError",
     "UnknownNameError",
+    "compare",
     "fit",
     "from_bambi",
     "list_datasets",
     "load_dataset",
     "pooling",
+    "squeeze",
+    "squeeze_sensitivity",
 ]
 
 HOME = {
     "Fit": "results",
     "Model": "fitting",
     "Prior": "priors",
+    "compare": "workflows",
     "fit": "fitting",
     "from_bambi": "bridge",
     "list_datasets": "datasets",
     "load_dataset": "datasets",
     "pooling": "workflows",
+    "squeeze": "families",
+    "squeeze_sensitivity": "squeezing",
 }
 
 

@@ -44,6 +44,8 @@ Formulas:
   "y ~ x + (1 | pop/patch)"        patches nested in populations
   "y ~ 1 + (1 | plate) + (1 | sample)"   two crossed factors
   "y ~ x*w + (x | site)"           an interaction with a predictor of the site
+  "dead / total ~ x + (1 | site)" --family binomial            successes of trials
+  "n ~ x + offset(log(area)) + (1 | site)" --family poisson    counts per area
 """
 
 app = typer.Typer(
@@ -111,6 +113,24 @@ def fit(
         typer.Option(help="A folder for summary.md, tables as CSV, pictures and posterior.nc."),
     ] = None,
     encoding: Annotated[str, typer.Option(help="Of the file, such as latin-1.")] = "utf-8",
+    family: Annotated[
+        str, typer.Option(help="gaussian, beta, binomial, poisson, negbinomial, zi_poisson, …")
+    ] = "gaussian",
+    link: Annotated[
+        str | None, typer.Option(help="Such as probit; the family's usual one if not given.")
+    ] = None,
+    dispersion: Annotated[
+        str | None, typer.Option(help='The formula of sigma, alpha or phi, such as "~ x".')
+    ] = None,
+    zi: Annotated[
+        str | None, typer.Option(help='The formula of the probability of zeros, such as "~ x".')
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="A column of frequencies: a row counts so many times.")
+    ] = None,
+    se: Annotated[
+        str | None, typer.Option(help="A column of known standard errors, instead of sigma.")
+    ] = None,
     draws: Annotated[int, typer.Option(help="Draws that each chain keeps.")] = 1000,
     tune: Annotated[
         int | None, typer.Option(help="Tuning steps before them; the engine's own if not given.")
@@ -137,7 +157,17 @@ def fit(
         from hiermodels.fitting import Model
         from hiermodels.reading import read_table
 
-        model = Model(formula, read_table(data, encoding=encoding), missing=missing)
+        model = Model(
+            formula,
+            read_table(data, encoding=encoding),
+            family=family,
+            link=link,
+            dispersion=dispersion,
+            zi=zi,
+            weights=weights,
+            se=se,
+            missing=missing,
+        )
         folder = None if out is None else prepare_folder(out)
         found = sample(
             model,

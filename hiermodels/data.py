@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from hiermodels.errors import DataError, MissingDataWarning
+from hiermodels.errors import DataError, MissingDataWarning, some_rows
 from hiermodels.formula import Formula
 
 __all__ = ["MISSING", "Rows", "select_rows"]
@@ -24,7 +24,6 @@ __all__ = ["MISSING", "Rows", "select_rows"]
 #: What ``missing=`` can say.
 MISSING = ("drop", "error")
 PACKAGE = os.path.dirname(__file__)
-SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +38,7 @@ class Rows:
     n_dropped: int
 
 
-def to_pandas(data: Any, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def to_pandas(data: Any, columns: Iterable[str] | None = None) -> pd.DataFrame:
     """The table as pandas, with only these columns; pandas itself keeps its index."""
     if isinstance(data, Mapping):
         data = pd.DataFrame(data)
@@ -70,9 +69,14 @@ def to_pandas_columns(data: Any) -> list[str]:
 
 
 def select_rows(
-    formula: Formula, data: Any, *, missing: str = "drop", extra: Mapping[str, Any] | None = None
+    formula: Formula,
+    data: Any,
+    *,
+    others: Iterable[Formula] = (),
+    missing: str = "drop",
+    extra: Mapping[str, Any] | None = None,
 ) -> Rows:
-    """The complete rows of the columns that the formula uses.
+    """The complete rows of the columns that the formula uses, and ``others`` with it.
 
     ``extra`` are further columns by the name they shall have (weights, standard errors), given as
     the name of a column or as an array with one value for each row.
@@ -87,10 +91,12 @@ def select_rows(
     if missing not in MISSING:
         raise DataError(f"missing={missing!r}; valid: {', '.join(map(repr, MISSING))}.")
     valid = column_names(data)
-    for name in formula.columns:
-        if name.name not in valid:
-            raise formula.unknown_column(name, valid)
-    frame = to_pandas(data, formula.column_names)
+    formulas = (formula, *others)
+    for each in formulas:
+        for name in each.columns:
+            if name.name not in valid:
+                raise each.unknown_column(name, valid)
+    frame = to_pandas(data, dict.fromkeys(c for each in formulas for c in each.column_names))
     for column, value in (extra or {}).items():
         frame[column] = extra_column(column, value, data, valid, len(frame))
     if frame.empty:
@@ -188,10 +194,3 @@ def all_finite(values: np.ndarray) -> bool:
     """Whether every number is finite, without a mask of the size of the numbers."""
     with np.errstate(invalid="ignore", over="ignore"):
         return bool(np.isfinite(values.sum()))
-
-
-def some_rows(index: pd.Index) -> str:
-    """``rows 3, 8, 11, 20, 31 and 4 more``."""
-    shown = ", ".join(str(i) for i in index[:SHOWN])
-    more = f" and {len(index) - SHOWN} more" if len(index) > SHOWN else ""
-    return f"row{'s' if len(index) > 1 else ''} {shown}{more}"

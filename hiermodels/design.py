@@ -15,110 +15,45 @@ are centred in X alone, and scaled nowhere.
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hiermodels.data import Rows, all_finite, is_plain, some_rows
-from hiermodels.errors import DataError, FormulaError, lookup
-from hiermodels.families import Family
-from hiermodels.formula import NUMPY_FUNCTIONS, Formula, GroupTerm
+from hiermodels.columns import (
+    INTERCEPT,
+    Columns,
+    Encoder,
+    drop_column,
+    evaluate,
+    standardise,
+)
+from hiermodels.data import Rows
+from hiermodels.errors import DataError, FormulaError, lookup, some_rows
+from hiermodels.families import Family, Parameter
+from hiermodels.formula import Formula, GroupTerm, parse_predictor
+from hiermodels.response import read_response
 
-__all__ = ["Block", "Columns", "Design", "build_design"]
+__all__ = [
+    "INTERCEPT",
+    "Block",
+    "Columns",
+    "Design",
+    "Predictor",
+    "build_design",
+    "parameter_formulas",
+]
 
 type Array = np.ndarray
-#: Evaluates an expression on new rows: (rows, columns).
-type Encoder = Callable[[pd.DataFrame], Array]
 
-INTERCEPT = "Intercept"
 WEIGHTS, SE = "_weights_", "_se_"
+#: Families that can have known standard errors.
+WITH_SE = ("gaussian", "student")
 #: Names of dimensions that a factor would collide with.
-RESERVED = ("chain", "draw", "row", "term")
-
-
-class LevelMean:
-    """The mean of x in each level, remembered for new data; a new level has the mean it has there.
-
-    m_j = mean of x_i over the rows i of level j.
-    """
-
-    __stateful_transform__ = True
-
-    def __init__(self) -> None:
-        self.means: pd.Series | None = None
-
-    def level_means(self, x: pd.Series, *factors: pd.Series) -> Array:
-        labels = [np.asarray(f) for f in factors]
-        keys = pd.Index(labels[0]) if len(labels) == 1 else pd.MultiIndex.from_arrays(labels)
-        here = pd.Series(np.asarray(x, dtype=float)).groupby(labels).mean()
-        if self.means is None:
-            self.means = here
-        known = self.means.reindex(keys).to_numpy(copy=True)
-        unseen = np.isnan(known)
-        known[unseen] = here.reindex(keys).to_numpy()[unseen]
-        return known
-
-
-class Between(LevelMean):
-    """``between(x, g)``: the mean of x in the level of g. Contextual or compositional effects.
-
-    Source: Enders & Tofighi 2007, Psychological Methods 12(2).
-    """
-
-    def __call__(self, x: pd.Series, *factors: pd.Series) -> Array:
-        return self.level_means(x, *factors)
-
-
-class Within(LevelMean):
-    """``within(x, g)``: the deviation of x from its mean in the level of g."""
-
-    def __call__(self, x: pd.Series, *factors: pd.Series) -> Array:
-        return np.asarray(x, dtype=float) - self.level_means(x, *factors)
-
-
-def namespace() -> dict[str, Any]:
-    """All that a formula can reach beside the columns and formulae's own transforms."""
-    functions = {name: getattr(np, name) for name in NUMPY_FUNCTIONS}
-    return {
-        **functions,
-        "np": SimpleNamespace(**functions),
-        "within": Within,
-        "between": Between,
-    }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    """A matrix with names. Made here, read by every stage.
-
-    ``values`` is (rows, columns) on the user's scale; ``center`` and ``scale`` (columns,) are what
-    is taken out inside; ``encoders`` evaluate the same expressions on new data: frame to columns,
-    with the intercept where the expression has one.
-    """
-
-    names: tuple[str, ...]
-    values: Array
-    dummy: tuple[bool, ...]
-    center: Array
-    scale: Array
-    encoders: tuple[Encoder, ...]
-
-    @property
-    def standardised(self) -> Array:
-        """A new matrix; of many rows it is the largest thing there is."""
-        columns: Array = self.values - self.center
-        columns /= self.scale
-        return columns
-
-    def __len__(self) -> int:
-        return len(self.names)
+RESERVED = ("chain", "draw", "row", "term", "cut")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,10 +107,48 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Predictor:
+    """A linear predictor: of the mean, or of one of the family's own parameters on its link.
+
+    eta_i = offset_i + Intercept + x_i' beta + sum_g z_i' b_{g, level(i)}
+
+    ``parameter`` is the parameter's name, ``""`` for the mean. ``offset_encoder`` evaluates the
+    offset on new rows, None where there is none. Made here, read by every stage.
+    """
+
+    parameter: str
+    formula: Formula
+    offset: Array
+    intercept: bool
+    common: Columns
+    blocks: tuple[Block, ...]
+    offset_encoder: Encoder | None = None
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its coefficients begin with: ``""``, or ``"zi_"``."""
+        return f"{self.parameter}_" if self.parameter else ""
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The common coefficients without the intercept."""
+        return self.common.names
+
+    @property
+    def n(self) -> int:
+        return len(self.offset)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
     """All that the model takes from the formula and the data. Made here, read by every stage.
 
     ``weights`` are frequencies, ``se`` known standard errors; both None where not given.
+    ``trials`` (rows,) of a response of successes; ``categories`` the labels that the response
+    numbers from 0, of an ordinal one or of a success. ``extras`` are the linear predictors of the
+    family's own parameters that have a formula, by the parameter's name, in the family's order.
+    An ordinal model has no intercept, and its columns are centred all the same: the thresholds
+    take the place of it.
     """
 
     formula: Formula
@@ -189,6 +162,10 @@ class Design:
     weights: Array | None
     se: Array | None
     rows: Rows
+    trials: Array | None = None
+    categories: tuple[Any, ...] | None = None
+    extras: Mapping[str, Predictor] = field(default_factory=dict)
+    offset_encoder: Encoder | None = None
 
     @property
     def n(self) -> int:
@@ -212,6 +189,40 @@ class Design:
     def correlated_blocks(self) -> tuple[Block, ...]:
         return tuple(block for block in self.blocks if len(block.terms) > 1)
 
+    @property
+    def mean(self) -> Predictor:
+        """The linear predictor of the mean."""
+        return Predictor(
+            parameter="",
+            formula=self.formula,
+            offset=self.offset,
+            intercept=self.intercept,
+            common=self.common,
+            blocks=self.blocks,
+            offset_encoder=self.offset_encoder,
+        )
+
+    @property
+    def predictors(self) -> tuple[Predictor, ...]:
+        """That of the mean, and those of the parameters that have a formula."""
+        return (self.mean, *self.extras.values())
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The family's own parameters that the model has: known standard errors replace sigma."""
+        known = self.family.residual if self.se is not None else None
+        return tuple(p for p in self.family.parameters if p.name != known)
+
+    @property
+    def constants(self) -> tuple[Parameter, ...]:
+        """Those of them that are the same in all rows, because they have no formula."""
+        return tuple(p for p in self.parameters if p.name not in self.extras)
+
+    @property
+    def n_thresholds(self) -> int:
+        """K - 1 for an ordinal response of K categories, else 0."""
+        return len(self.categories or ()) - 1 if self.family.categories else 0
+
     def block(self, factor: str | None = None) -> Block:
         """The block of a grouping factor; None means the only one."""
         if factor is None and len(self.blocks) == 1:
@@ -223,8 +234,46 @@ class Design:
         return lookup(factor, {b.name: b for b in self.blocks}, what="grouping factor")
 
 
-def build_design(formula: Formula, rows: Rows, family: Family) -> Design:
-    """Evaluate the formula on the rows.
+def parameter_formulas(
+    family: Family, *, dispersion: str | None = None, zi: str | None = None
+) -> dict[str, Formula]:
+    """The formulas of the family's own parameters, by the parameter's name.
+
+    Raises
+    ------
+    FormulaError
+        A formula that cannot be read, or of a parameter that the family does not have.
+    """
+    found = {}
+    for role, text in (("dispersion", dispersion), ("zi", zi)):
+        if text is None:
+            continue
+        parameter = family.with_role(role)
+        if parameter is None:
+            raise FormulaError(
+                f"family {family.name!r} has no parameter that {role}={text!r} could be the "
+                f"formula of. {WITHOUT_ROLE[role]}"
+            )
+        found[parameter.name] = parse_predictor(text)
+    return {name: found[name] for name in family.auxiliary if name in found}
+
+
+WITHOUT_ROLE = {
+    "dispersion": "Counts that vary more than a Poisson: family='negbinomial'; successes that "
+    "vary more than a binomial: 'betabinomial'.",
+    "zi": "Counts with more zeros: a family such as 'zi_poisson' or 'hurdle_negbinomial'; shares "
+    "with zeros: 'zi_beta' or 'zoi_beta'.",
+}
+
+
+def build_design(
+    formula: Formula,
+    rows: Rows,
+    family: Family,
+    *,
+    extras: Mapping[str, Formula] | None = None,
+) -> Design:
+    """Evaluate the formula on the rows, and those of the family's own parameters (``extras``).
 
     Raises
     ------
@@ -234,194 +283,57 @@ def build_design(formula: Formula, rows: Rows, family: Family) -> Design:
         A response, a column or a grouping factor that the model cannot use.
     """
     frame = rows.frame
-    response, name = evaluate_response(formula, frame)
-    family.check_response(response, name)
-    raw = evaluate(formula, formula.common, frame)
-    intercept = INTERCEPT in raw.names
-    common = standardise(
-        drop_column(raw, INTERCEPT), centred=np.full(len(raw.names) - intercept, intercept)
-    )
+    response = read_response(formula, frame, family)
+    mean = build_predictor(formula, frame)
+    if family.categories:
+        check_has_intercept(mean)
     design = Design(
         formula=formula,
         family=family,
-        response_name=name,
-        response=response,
-        offset=raw.offset,
-        intercept=intercept,
-        common=common,
-        blocks=tuple(build_blocks(formula, frame)),
+        response_name=response.name,
+        response=response.values,
+        trials=response.trials,
+        categories=response.categories,
+        offset=mean.offset,
+        offset_encoder=mean.offset_encoder,
+        intercept=mean.intercept and not family.categories,
+        common=mean.common,
+        blocks=mean.blocks,
+        extras={
+            name: build_predictor(of, frame, parameter=name) for name, of in (extras or {}).items()
+        },
         weights=optional(frame, WEIGHTS, check_weights),
         se=optional(frame, SE, check_se),
         rows=rows,
     )
+    check_known_errors(design)
     check_blocks(design)
     return design
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluated:
-    """Columns before anything is standardised. Made by `evaluate`."""
-
-    names: tuple[str, ...]
-    values: Array
-    dummy: tuple[bool, ...]
-    offset: Array
-    encoder: Encoder
-
-
-def run_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Any:
-    """formulae's matrices, its failures told as ours."""
-    from formulae import design_matrices
-    from formulae.environment import Environment
-
-    environment = Environment([namespace()])
-    try:
-        # formulae prints before it raises
-        with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
-            return design_matrices(text, frame, na_action="pass", env=environment)
-    except Exception as error:
-        start = max(formula.text.find(text), 0)
-        raise formula.error(
-            f"cannot evaluate {text!r}: {str(error) or type(error).__name__}",
-            start=start,
-            stop=start + (len(text) if text in formula.text else len(formula.text)),
-        ) from error
+def build_predictor(formula: Formula, frame: pd.DataFrame, *, parameter: str = "") -> Predictor:
+    """The columns of a linear predictor, centred where there is an intercept."""
+    raw = evaluate(formula, formula.common, frame)
+    intercept = INTERCEPT in raw.names
+    return Predictor(
+        parameter=parameter,
+        formula=formula,
+        offset=raw.offset,
+        intercept=intercept,
+        common=standardise(
+            drop_column(raw, INTERCEPT), centred=np.full(len(raw.names) - intercept, intercept)
+        ),
+        blocks=tuple(build_blocks(formula, frame)),
+        offset_encoder=raw.offset_encoder,
+    )
 
 
-def evaluate_response(formula: Formula, frame: pd.DataFrame) -> tuple[Array, str]:
-    if formula.response in frame.columns and is_plain(frame[formula.response]):
-        return frame[formula.response].to_numpy(dtype=float), formula.response
-    response = run_formulae(formula, f"{formula.response} ~ 1", frame).response
-    values = np.asarray(response.design_matrix)
-    if response.kind != "numeric" or values.ndim != 1:
-        raise DataError(
-            f"the response {response.name!r} is not a number in each row. "
-            "Make a numeric column of it first."
+def check_has_intercept(mean: Predictor) -> None:
+    if not mean.intercept:
+        raise FormulaError(
+            f"{mean.formula.text}: the thresholds of an ordinal model are its intercept, which "
+            "cannot be left out. Leave out the 0."
         )
-    values = values.astype(float)
-    check_evaluated(values, response.name, frame)
-    return values, str(response.name)
-
-
-def evaluate(formula: Formula, text: str, frame: pd.DataFrame) -> Evaluated:
-    """The columns of an expression; offsets are summed apart from them."""
-    plain = plain_columns(text, frame)
-    return evaluate_formulae(formula, text, frame) if plain is None else plain
-
-
-def plain_columns(text: str, frame: pd.DataFrame) -> Evaluated | None:
-    """A sum of numeric columns, such as ``1 + x + z``, read without formulae and its copies."""
-    names = [part.strip() for part in text.split("+")]
-    numeric = {str(c) for c in frame.columns if is_plain(frame[c])}
-    if not set(names) <= numeric | {"0", "1"} or {"0", "1"} <= set(names):
-        return None
-    intercept = "0" not in names
-    chosen = list(dict.fromkeys(n for n in names if n not in ("0", "1")))
-
-    def encode(rows: pd.DataFrame) -> Array:
-        columns = np.empty((len(rows), intercept + len(chosen)))
-        columns[:, :intercept] = 1.0
-        for k, name in enumerate(chosen):
-            columns[:, intercept + k] = rows[name]
-        return columns
-
-    values = encode(frame)
-    return Evaluated(
-        names=(*([INTERCEPT] if intercept else []), *chosen),
-        values=values,
-        dummy=(*([True] if intercept else []), *[False] * len(chosen)),
-        offset=no_offset(len(frame)),
-        encoder=encode,
-    )
-
-
-def no_offset(n: int) -> Array:
-    """Zero in every row, without the memory."""
-    return np.broadcast_to(0.0, (n,))
-
-
-def evaluate_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Evaluated:
-    """Any other expression, by formulae."""
-    encoder = run_formulae(formula, text, frame).common
-    offset = no_offset(len(frame))
-    names: list[str] = []
-    dummy: list[bool] = []
-    values: list[Array] = []
-    for term in encoder.terms.values() if encoder is not None else ():
-        matrix = np.asarray(term.data, dtype=float).reshape(len(frame), -1)
-        check_evaluated(matrix, term.name, frame)
-        if term.kind == "offset":
-            offset = offset + matrix[:, 0]
-            continue
-        names += term.labels
-        dummy += [is_dummy(term)] * matrix.shape[1]
-        values.append(matrix)
-    stacked = np.hstack(values) if values else np.empty((len(frame), 0))
-
-    def encode(rows: pd.DataFrame) -> Array:
-        if encoder is None:
-            return np.empty((len(rows), 0))
-        new = encoder.evaluate_new_data(rows)
-        kept = [new.slices[k] for k, term in encoder.terms.items() if term.kind != "offset"]
-        return np.hstack([np.asarray(new.design_matrix[:, s], dtype=float) for s in kept])
-
-    return Evaluated(
-        names=tuple(names), values=stacked, dummy=tuple(dummy), offset=offset, encoder=encode
-    )
-
-
-def is_dummy(term: Any) -> bool:
-    """Whether a term's columns say which category a row is in; numbers are standardised."""
-    return all(part.kind == "categoric" for part in getattr(term, "components", []))
-
-
-def check_evaluated(values: Array, name: str, frame: pd.DataFrame) -> None:
-    if all_finite(values):
-        return
-    bad = ~np.isfinite(values.reshape(len(frame), -1)).all(axis=1)
-    if bad.any():
-        raise DataError(
-            f"{name!r} is not a finite number in {some_rows(frame.index[bad])}, "
-            "such as the logarithm of a zero"
-        )
-
-
-def drop_column(columns: Evaluated, name: str) -> Evaluated:
-    kept = [i for i, n in enumerate(columns.names) if n != name]
-    return Evaluated(
-        names=tuple(columns.names[i] for i in kept),
-        values=columns.values if len(kept) == len(columns.names) else columns.values[:, kept],
-        dummy=tuple(columns.dummy[i] for i in kept),
-        offset=columns.offset,
-        encoder=columns.encoder,
-    )
-
-
-def standardise(columns: Evaluated, *, centred: Array) -> Columns:
-    """Where to centre and by what to scale.
-
-    ``centred`` (columns,) says which columns may be centred; dummies are never scaled.
-    """
-    dummy = np.asarray(columns.dummy, dtype=bool)
-    mean = columns.values.mean(axis=0) if len(columns.names) else np.empty(0)
-    sd = columns.values.std(axis=0) if len(columns.names) else np.empty(0)
-    for name, level, spread, free in zip(columns.names, mean, sd, centred, strict=True):
-        # the sd of n equal numbers is rounding error of the size of their mean
-        if spread <= 1e-12 * abs(level) and free:
-            raise DataError(
-                f"{name!r} has the same value in every row: it cannot be told from the intercept. "
-                "Leave it out."
-            )
-    constant = sd <= 1e-12 * np.abs(mean)
-    scale = np.where(dummy, 1.0, np.where(constant, np.maximum(np.abs(mean), 1e-300), sd))
-    return Columns(
-        names=columns.names,
-        values=columns.values,
-        dummy=columns.dummy,
-        center=np.where(centred, mean, 0.0),
-        scale=scale,
-        encoders=(columns.encoder,),
-    )
 
 
 def build_blocks(formula: Formula, frame: pd.DataFrame) -> Iterator[Block]:
@@ -578,6 +490,22 @@ def check_se(values: Array, index: pd.Index) -> None:
         )
 
 
+def check_known_errors(design: Design) -> None:
+    """Known standard errors are of responses with a residual sd, and take its place."""
+    if design.se is None:
+        return
+    if design.family.name not in WITH_SE:
+        raise DataError(
+            f"se= is for the families {' and '.join(WITH_SE)}, not {design.family.name!r}, whose "
+            "variance follows from its mean"
+        )
+    if design.family.residual in design.extras:
+        raise DataError(
+            "se= gives the residual sd of each row, so dispersion= has nothing to describe. "
+            "Leave one of them out."
+        )
+
+
 def check_blocks(design: Design) -> None:
     """An sd that cannot be told from the residual sd."""
     if design.family.residual is None or design.se is not None or design.weights is not None:
@@ -617,7 +545,7 @@ def nesting_chains(design: Design) -> tuple[tuple[Block, ...], ...]:
     return tuple(chains)
 
 
-def new_common(design: Design, frame: Mapping[str, Any]) -> Array:
-    """The common columns on new rows, on the user's scale."""
-    columns = [encode(pd.DataFrame(frame)) for encode in design.common.encoders]
-    return np.hstack(columns)[:, int(design.intercept) :]
+def new_common(design: Design | Predictor, frame: Mapping[str, Any]) -> Array:
+    """The common columns on new rows, on the user's scale; of the mean, or of one predictor."""
+    columns = np.hstack([encode(pd.DataFrame(frame)) for encode in design.common.encoders])
+    return columns[:, columns.shape[1] - len(design.common) :]

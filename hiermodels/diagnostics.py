@@ -93,9 +93,11 @@ def diagnose(tree: xr.DataTree, design: Design) -> Diagnostics:
 def chosen_parameters(posterior: xr.Dataset, design: Design) -> list[tuple[str, np.ndarray]]:
     """Label and (chains, draws) of each scalar; of a correlation matrix the part below."""
     found = []
+    correlations = {f"{p.prefix}cor_{b.name}" for p in design.predictors for b in p.blocks}
+    effects = {f"{p.prefix}b_{b.name}" for p in design.predictors for b in p.blocks}
     for name, variable in posterior.data_vars.items():
         values = variable.transpose("chain", "draw", ...)
-        if str(name).startswith("cor_"):
+        if name in correlations:
             terms = posterior[values.dims[2]].to_numpy()
             found += [
                 (f"{name}[{terms[j]}, {terms[i]}]", values.to_numpy()[:, :, i, j])
@@ -104,7 +106,7 @@ def chosen_parameters(posterior: xr.Dataset, design: Design) -> list[tuple[str, 
                 if np.ptp(values.to_numpy()[:, :, i, j]) > 0
             ]
             continue
-        if str(name).startswith("b_") and values[0, 0].size > MAX_EFFECTS:
+        if name in effects and values[0, 0].size > MAX_EFFECTS:
             continue
         flat = values.to_numpy().reshape(*values.shape[:2], -1)
         labels = element_labels(str(name), variable)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtri
 
-from hiermodels.design import Block, Design
+from hiermodels.design import Block, Design, Predictor
 from hiermodels.posterior import QUANTITIES
 
 if TYPE_CHECKING:
@@ -28,13 +28,15 @@ ENOUGH = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moments:
-    """Exact posterior mean and sd of one quantity for every level and term, (J, K) each.
+    """Posterior mean and sd of one quantity for every level and term, (J, K) each.
 
-    Averages of conditional moments given the sds, correlations and sigma (Rao & Blackwell).
+    ``exact``: averages of conditional moments given the sds, correlations and sigma (Rao &
+    Blackwell); otherwise the moments of all draws, of which some were kept.
     """
 
     mean: Array
     sd: Array
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,10 @@ class Draws:
 
     Where the effects were too many to keep, ``effects`` has only those of the draws ``kept``, and
     ``moments`` the exact ones, by factor and by quantity (`QUANTITIES`).
+
+    ``auxiliary`` are the family's own parameters that have no formula, on their natural scale:
+    (S,), ``threshold`` (S, K - 1). ``extras`` are the draws of the linear predictors of the others,
+    by parameter, on their links: of these ``intercept`` to ``effects`` alone.
     """
 
     intercept: Array
@@ -56,6 +62,8 @@ class Draws:
     residual: Array | None
     kept: Array | None = None
     moments: dict[str, dict[str, Moments]] = field(default_factory=dict)
+    auxiliary: dict[str, Array] = field(default_factory=dict)
+    extras: dict[str, Draws] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -84,6 +92,8 @@ class Draws:
             effects={},
             residual=None if self.residual is None else self.residual[keep],
             kept=None,
+            auxiliary={k: v[keep] for k, v in self.auxiliary.items()},
+            extras={k: v.without_effects(keep) for k, v in self.extras.items()},
         )
 
     def thinned(self, at_most: int) -> Draws:
@@ -101,27 +111,48 @@ def stack_draws(tree: xr.DataTree, design: Design) -> Draws:
         found = source[name].transpose("chain", "draw", ...).to_numpy()
         return found.reshape(-1, *found.shape[2:])
 
-    n, draws = posterior.sizes["chain"] * posterior.sizes["draw"], posterior.sizes["draw"]
+    draws = posterior.sizes["draw"]
     residual = design.family.residual
     effects, kept = posterior, None
     if "effects" in tree.children:
         effects = tree["effects"].to_dataset()
         chains = np.arange(posterior.sizes["chain"])[:, None]
         kept = (chains * draws + effects["draw"].to_numpy()).ravel()
-    return Draws(
-        intercept=values("Intercept") if design.intercept else np.zeros(n),
-        beta=values("beta") if design.terms else np.zeros((n, 0)),
-        sd={b.name: values(f"sd_{b.name}") for b in design.blocks},
-        cor={
-            b.name: values(f"cor_{b.name}")
-            if b.correlated
-            else np.broadcast_to(np.eye(len(b.terms)), (n, len(b.terms), len(b.terms)))
-            for b in design.blocks
-        },
-        effects={b.name: values(f"b_{b.name}", effects) for b in design.blocks},
+    mean = predictor_draws(design.mean, posterior, values, effects)
+    return replace(
+        mean,
         residual=values(residual) if residual and residual in posterior else None,
         kept=kept,
         moments=read_moments(tree, design) if kept is not None else {},
+        auxiliary={p.name: values(p.name) for p in design.constants},
+        extras={
+            name: predictor_draws(predictor, posterior, values, posterior)
+            for name, predictor in design.extras.items()
+        },
+    )
+
+
+def predictor_draws(
+    predictor: Predictor,
+    posterior: xr.Dataset,
+    values: Callable[..., Array],
+    effects: xr.Dataset,
+) -> Draws:
+    """The coefficients of one linear predictor."""
+    n, prefix = posterior.sizes["chain"] * posterior.sizes["draw"], predictor.prefix
+    blocks = predictor.blocks
+    return Draws(
+        intercept=values(f"{prefix}Intercept") if predictor.intercept else np.zeros(n),
+        beta=values(f"{prefix}beta") if predictor.terms else np.zeros((n, 0)),
+        sd={b.name: values(f"{prefix}sd_{b.name}") for b in blocks},
+        cor={
+            b.name: values(f"{prefix}cor_{b.name}")
+            if b.correlated
+            else np.broadcast_to(np.eye(len(b.terms)), (n, len(b.terms), len(b.terms)))
+            for b in blocks
+        },
+        effects={b.name: values(f"{prefix}b_{b.name}", effects) for b in blocks},
+        residual=None,
     )
 
 
@@ -133,6 +164,7 @@ def read_moments(tree: xr.DataTree, design: Design) -> dict[str, dict[str, Momen
             quantity: Moments(
                 mean=found[f"{quantity}_{block.name}"].sel(moment="mean").to_numpy(),
                 sd=found[f"{quantity}_{block.name}"].sel(moment="sd").to_numpy(),
+                exact=bool(found.attrs.get("exact", 1)),
             )
             for quantity in QUANTITIES
             if f"{quantity}_{block.name}" in found

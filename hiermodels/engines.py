@@ -2,8 +2,9 @@
 
 - ``collapsed``: coefficients integrated out exactly, NUTS on sds, correlations and sigma; compiled
   once for all models.
-- ``noncentred``: any prior on the coefficients, which are sampled, too; group effects are drawn
-  from their exact conditional, or sampled non-centred where that is too large; compiled once.
+- ``noncentred``: every family, and any prior on the coefficients; these and the group effects are
+  sampled in coordinates that a Gaussian approximation has made nearly independent, or of a Gaussian
+  model the effects are drawn from their exact conditional; compiled once.
 - ``pymc``: the PyMC model, non-centred, compiled anew for each model.
 """
 
@@ -15,8 +16,9 @@ from hiermodels.collapsed import estimated_seconds, not_collapsed, not_compiled
 from hiermodels.design import Design
 from hiermodels.errors import NotAvailableError, lookup
 from hiermodels.priors import Priors
+from hiermodels.rowwise import not_rowwise
 
-__all__ = ["ENGINES", "Choice", "Engine", "choose_engine"]
+__all__ = ["ENGINES", "Choice", "Engine", "choose_engine", "row_by_row"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +37,9 @@ ENGINES: dict[str, Engine] = {
         target_accept=0.8,
     ),
     "noncentred": Engine(
-        words="NUTS on coefficients, sds, correlations and sigma, compiled once",
-        tune=1000,
-        target_accept=0.9,
+        words="NUTS on informed non-centred coordinates, compiled once",
+        tune=200,
+        target_accept=0.8,
     ),
     "pymc": Engine(
         words="PyMC, non-centred, sampled by NUTS (nutpie)", tune=1000, target_accept=0.95
@@ -69,11 +71,14 @@ def choose_engine(design: Design, priors: Priors, requested: str) -> Choice:
         For an engine that cannot sample this model, with the reason.
     """
     lookup(requested, {AUTO: None, **ENGINES}, what="engine")
-    refusals = {
-        "collapsed": not_collapsed(design, priors),
-        "noncentred": not_compiled(design, priors),
-        "pymc": "",
-    }
+    if rows := row_by_row(design):
+        refusals = {"collapsed": rows, "noncentred": not_rowwise(design, priors), "pymc": ""}
+    else:
+        refusals = {
+            "collapsed": not_collapsed(design, priors),
+            "noncentred": not_compiled(design, priors),
+            "pymc": "",
+        }
     first = next(name for name in ENGINES if not refusals[name])
     if requested == AUTO:
         return cheapest(design, first, refusals["collapsed"])
@@ -85,11 +90,22 @@ def choose_engine(design: Design, priors: Priors, requested: str) -> Choice:
     return Choice(name=requested, reason="as asked for")
 
 
+def row_by_row(design: Design) -> str:
+    """Why the likelihood is not a quadratic form of the coefficients, or nothing."""
+    if design.family.name != "gaussian":
+        return f"the family is {design.family.name}, not gaussian"
+    if design.extras:
+        return f"{', '.join(design.extras)} differs between rows"
+    return ""
+
+
 def cheapest(design: Design, first: str, why_not: str) -> Choice:
     """Of the engines that can, the one with the least estimated time; told in the summary.
 
     A non-centred draw is worth less than half a collapsed one, so it must be that much cheaper.
     """
+    if row_by_row(design):
+        return Choice(name=first, reason=why_not)
     if why_not:
         return Choice(name=first, reason=f"not collapsed, because {why_not}")
     seconds = estimated_seconds(design)

@@ -4,6 +4,9 @@ r"""The model in LaTeX: likelihood, linear predictor, group effects and every pr
     mu_i = Intercept + beta_x x_i + b_{Intercept, site[i]} + b_{x, site[i]} x_i
     b_{site j} ~ MultivariateNormal(0, Sigma_site),    Sigma_site = D R D,  D = diag(sigma_site)
 
+With another link ``log(mu_i) = ...``; a family's own parameter that has a formula has a line of its
+own, and its letters carry its name: ``b^{(zi)}``.
+
 ``Normal`` has an sd, ``MultivariateNormal`` a covariance, all others have PyMC's parameters.
 Priors are on the scale of the data, and what has a prior is written as what it is: the intercept
 at the mean of the predictors, ``Intercept + beta_x mean(x)``, not the one at zero.
@@ -18,8 +21,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hiermodels.design import INTERCEPT, Block, Columns, Design
-from hiermodels.priors import ParameterPrior, Prior, Priors
+from hiermodels.design import INTERCEPT, Block, Columns, Design, Predictor
+from hiermodels.families import LINKS
+from hiermodels.priors import ParameterPrior, PredictorPriors, Prior, Priors
 
 __all__ = ["Equations", "build_equations", "escape_text"]
 
@@ -43,6 +47,38 @@ SYMBOLS = {
     "alpha": r"\alpha",
     "beta": r"\beta",
     "eta": r"\eta",
+    "phi": r"\phi",
+}
+#: The distribution of each family, as it is written.
+DISTRIBUTIONS = {
+    "gaussian": "Normal",
+    "student": "StudentT",
+    "lognormal": "LogNormal",
+    "gamma": "Gamma",
+    "beta": "Beta",
+    "zi_beta": "ZeroInflatedBeta",
+    "zoi_beta": "ZeroOneInflatedBeta",
+    "bernoulli": "Bernoulli",
+    "binomial": "Binomial",
+    "betabinomial": "BetaBinomial",
+    "poisson": "Poisson",
+    "negbinomial": "NegBinomial",
+    "negbinomial1": "NegBinomial1",
+    "zi_poisson": "ZeroInflatedPoisson",
+    "zi_negbinomial": "ZeroInflatedNegBinomial",
+    "zi_negbinomial1": "ZeroInflatedNegBinomial1",
+    "hurdle_poisson": "HurdlePoisson",
+    "hurdle_negbinomial": "HurdleNegBinomial",
+    "hurdle_negbinomial1": "HurdleNegBinomial1",
+}
+#: Var(y_i) where a distribution's name leaves open what its parameter is.
+VARIANCES = {
+    "gamma": r"\mu_i^2 / {alpha}",
+    "beta": r"\mu_i\left(1 - \mu_i\right) / \left(1 + {phi}\right)",
+    "betabinomial": r"{n}\, \mu_i\left(1 - \mu_i\right)"
+    r"\left({phi} + {n}\right) / \left({phi} + 1\right)",
+    "negbinomial": r"\mu_i + \mu_i^2 / {alpha}",
+    "negbinomial1": r"\mu_i\left(1 + {phi}\right)",
 }
 #: Distributions whose parameters need no name.
 POSITIONAL = ("Normal", "HalfNormal", "StudentT", "HalfStudentT", "LKJ", "Uniform")
@@ -86,10 +122,13 @@ class Equations:
 
 def build_equations(design: Design, priors: Priors) -> Equations:
     """Write a model as equations, with the names of the user's columns."""
+    every = [(p, left_side(design, p)) for p in design.predictors]
     return Equations(
-        likelihood=(likelihood(design),),
-        predictor=tuple(linear_predictor(design)),
-        groups=tuple(line for block in design.blocks for line in group_lines(block)),
+        likelihood=(likelihood(design), *moments(design)),
+        predictor=tuple(line for p, left in every for line in linear_predictor(p, left)),
+        groups=tuple(
+            line for p, _ in every for block in p.blocks for line in group_lines(block, p)
+        ),
         priors=tuple(prior_lines(design, priors)),
     )
 
@@ -117,26 +156,94 @@ def mean_of(term: str) -> str:
 
 def likelihood(design: Design) -> str:
     """y_i ~ Normal(mu_i, sigma); a weight is a power, known standard errors replace sigma."""
-    sd = r"\sigma" if design.se is None else r"\text{se}_i"
-    y = of_row(design.response_name)
+    if design.family.categories:
+        return cumulative(design)
+    words = DISTRIBUTIONS[design.family.name]
+    inside = [
+        *trials(design),
+        r"\mu_i",
+        *(symbol(design, name) for name in design.family.auxiliary),
+    ]
+    given, y = r",\ ".join(inside), of_row(design.response_name)
     if design.weights is None:
-        return rf"{y} &\sim \mathrm{{Normal}}\left(\mu_i,\ {sd}\right)"
-    density = rf"\mathrm{{Normal}}\left({y} \mid \mu_i,\ {sd}\right)^{{w_i}}"
+        return rf"{y} &\sim \mathrm{{{words}}}\left({given}\right)"
+    density = rf"\mathrm{{{words}}}\left({y} \mid {given}\right)^{{w_i}}"
     whole = braced(escape_text(design.response_name))
-    return rf"p\left({whole} \mid \mu,\ {sd.replace('_i', '')}\right) &= \prod_i {density}"
+    every = given.replace("_i", "")
+    return rf"p\left({whole} \mid {every}\right) &= \prod_i {density}"
 
 
-def linear_predictor(design: Design) -> Iterator[str]:
+def cumulative(design: Design) -> str:
+    """logit P(y_i <= k) = c_k - eta_i, k = 1, ..., K - 1."""
+    link, last = LINKS[design.family.link].latex, design.n_thresholds
+    y = of_row(design.response_name)
+    every = rf",\quad k = 1, \dots, {last}" + (r",\ w_i\ \text{times}" if weighted(design) else "")
+    return rf"{link}\left(P\left({y} \le k\right)\right) &= c_k - \eta_i{every}"
+
+
+def weighted(design: Design) -> bool:
+    return design.weights is not None
+
+
+def trials(design: Design) -> list[str]:
+    """The number of trials of row i."""
+    if design.trials is None:
+        return []
+    text = design.formula.quotient[1] if design.formula.quotient else "1"
+    return [text if text.isdigit() else of_row(text.strip("`"))]
+
+
+def symbol(design: Design, name: str) -> str:
+    """A family's own parameter, with its row where it has a formula."""
+    if name == design.family.residual and design.se is not None:
+        return r"\text{se}_i"
+    plain = SYMBOLS.get(name, escape_text(name))
+    return f"{plain}_i" if name in design.extras else plain
+
+
+def moments(design: Design) -> Iterator[str]:
+    """What is not to be seen from the distribution's name: how its variance follows the mean."""
+    if found := VARIANCES.get(design.family.name):
+        own = {name: symbol(design, name) for name in design.family.auxiliary}
+        variance = found.format(n=(trials(design) or [""])[0], **own)
+        yield rf"\mathrm{{Var}}\left({of_row(design.response_name)}\right) &= {variance}"
+
+
+def left_side(design: Design, predictor: Predictor) -> str:
+    """What the linear predictor is of: ``mu_i``, or ``log(mu_i)``."""
+    if predictor.parameter:
+        link = next(p.link for p in design.parameters if p.name == predictor.parameter)
+        inside = symbol(design, predictor.parameter)
+    else:
+        link, inside = design.family.link, r"\mu_i"
+    if design.family.categories:
+        return r"\eta_i"
+    return inside if link == "identity" else rf"{LINKS[link].latex}\left({inside}\right)"
+
+
+def marked(letter: str, predictor: Predictor) -> str:
+    """A letter with the parameter it belongs to above, none for the mean."""
+    if not predictor.parameter:
+        return letter
+    name = SYMBOLS.get(predictor.parameter, escape_text(predictor.parameter))
+    return rf"{letter}^{{({name})}}"
+
+
+def linear_predictor(predictor: Predictor, left: str) -> Iterator[str]:
     """mu_i as a sum, broken where it is too long for a line."""
-    summands = [r"\text{offset}_i"] if design.offset.any() else []
-    summands += [r"\text{Intercept}"] if design.intercept else []
-    summands += [rf"{beta(term)}\, {of_row(term)}" for term in design.terms]
-    for block in design.blocks:
-        summands += [group_summand(block, term) for term in block.terms]
+    summands = [marked(r"\text{offset}", predictor) + "_i"] if predictor.offset.any() else []
+    summands += [intercept(predictor)] if predictor.intercept else []
+    summands += [rf"{beta(term, predictor)}\, {of_row(term)}" for term in predictor.terms]
+    for block in predictor.blocks:
+        summands += [group_summand(block, term, predictor) for term in block.terms]
     lines = wrapped(summands or ["0"])
-    yield rf"\mu_i &= {lines[0]}"
+    yield rf"{left} &= {lines[0]}"
     for line in lines[1:]:
         yield rf"&\quad + {line}"
+
+
+def intercept(predictor: Predictor) -> str:
+    return marked(r"\text{Intercept}", predictor)
 
 
 def wrapped(summands: Sequence[str]) -> list[str]:
@@ -153,8 +260,8 @@ def wrapped(summands: Sequence[str]) -> list[str]:
     return [" + ".join(line) for line in lines]
 
 
-def beta(term: str) -> str:
-    return rf"\beta_{{{escape_text(term)}}}"
+def beta(term: str, predictor: Predictor) -> str:
+    return rf"{marked(r'\beta', predictor)}_{{{escape_text(term)}}}"
 
 
 def subscripted(letter: str, block: Block, term: str, where: str) -> str:
@@ -163,17 +270,17 @@ def subscripted(letter: str, block: Block, term: str, where: str) -> str:
     return f"{letter}_{{{told}{where}}}"
 
 
-def effect(block: Block, term: str) -> str:
+def effect(block: Block, term: str, of: Predictor) -> str:
     """The group effect of level j."""
-    return subscripted("b", block, term, rf"{escape_text(block.name)}\,j")
+    return subscripted(marked("b", of), block, term, rf"{escape_text(block.name)}\,j")
 
 
-def sd_of(block: Block, term: str) -> str:
-    return subscripted(r"\sigma", block, term, escape_text(block.name))
+def sd_of(block: Block, term: str, of: Predictor) -> str:
+    return subscripted(marked(r"\sigma", of), block, term, escape_text(block.name))
 
 
-def group_summand(block: Block, term: str) -> str:
-    b = subscripted("b", block, term, f"{escape_text(block.name)}[i]")
+def group_summand(block: Block, term: str, of: Predictor) -> str:
+    b = subscripted(marked("b", of), block, term, f"{escape_text(block.name)}[i]")
     return b if term == INTERCEPT else rf"{b}\, {of_row(term)}"
 
 
@@ -181,60 +288,75 @@ def correlated_parts(block: Block) -> list[tuple[int, ...]]:
     return [part for part in block.parts if len(part) > 1]
 
 
-def matrix_of(letter: str, block: Block, part: tuple[int, ...]) -> str:
+def matrix_of(letter: str, block: Block, part: tuple[int, ...], of: Predictor) -> str:
     """Sigma_g, R_g or D_g, numbered where a factor has several correlated parts."""
     parts = correlated_parts(block)
     number = rf",\,{parts.index(part) + 1}" if len(parts) > 1 else ""
-    return f"{letter}_{{{escape_text(block.name)}{number}}}"
+    return f"{marked(letter, of)}_{{{escape_text(block.name)}{number}}}"
 
 
-def group_lines(block: Block) -> Iterator[str]:
+def group_lines(block: Block, of: Predictor) -> Iterator[str]:
     """The distribution of each part of a block, and its covariance in sds and correlations."""
     every = rf",\quad j = 1, \dots, {block.n_levels}"
     for part in block.parts:
         terms = [block.terms[k] for k in part]
         if len(part) == 1:
-            sd = sd_of(block, terms[0])
-            yield rf"{effect(block, terms[0])} &\sim \mathrm{{Normal}}\left(0,\ {sd}\right){every}"
+            b, sd = effect(block, terms[0], of), sd_of(block, terms[0], of)
+            yield rf"{b} &\sim \mathrm{{Normal}}\left(0,\ {sd}\right){every}"
             continue
-        vector = r" \\ ".join(effect(block, term) for term in terms)
-        covariance, cor = matrix_of(r"\Sigma", block, part), matrix_of("R", block, part)
+        vector = r" \\ ".join(effect(block, term, of) for term in terms)
+        covariance, cor = (matrix_of(letter, block, part, of) for letter in (r"\Sigma", "R"))
         yield (
             rf"\begin{{pmatrix}} {vector} \end{{pmatrix}} &\sim "
             rf"\mathrm{{MultivariateNormal}}\left(0,\ {covariance}\right){every}"
         )
-        sds = r",\ ".join(sd_of(block, term) for term in terms)
-        d = matrix_of("D", block, part)
+        sds = r",\ ".join(sd_of(block, term, of) for term in terms)
+        d = matrix_of("D", block, part, of)
         yield (rf"{covariance} &= {d}\, {cor}\, {d},\quad {d} = \mathrm{{diag}}\left({sds}\right)")
 
 
 def prior_lines(design: Design, priors: Priors) -> Iterator[str]:
     """Every prior on the scale of the data, in the order of `Priors`."""
+    yield from predictor_priors(design.mean, priors.mean)
+    for prior in priors.auxiliary:
+        name = prior.parameter
+        if design.family.categories:
+            yield rf"{distributed(threshold_at_mean(design), prior)},\quad c_1 < c_2 < \dots"
+        else:
+            yield distributed(SYMBOLS.get(name, escape_text(name)), prior)
+    for name, own in priors.extras.items():
+        yield from predictor_priors(design.extras[name], own)
+
+
+def predictor_priors(predictor: Predictor, priors: PredictorPriors) -> Iterator[str]:
     if priors.intercept is not None:
-        yield distributed(intercept_at_mean(design), priors.intercept)
-    for term, prior in zip(design.terms, priors.beta, strict=True):
-        yield distributed(beta(term), prior)
-    for block, sds, cor in zip(design.blocks, priors.sd, priors.cor, strict=True):
+        yield distributed(at_mean(intercept(predictor), predictor), priors.intercept)
+    for term, prior in zip(predictor.terms, priors.beta, strict=True):
+        yield distributed(beta(term, predictor), prior)
+    for block, sds, cor in zip(predictor.blocks, priors.sd, priors.cor, strict=True):
         for term, prior in zip(block.terms, sds, strict=True):
-            yield distributed(sd_with_prior(block, term), prior)
+            yield distributed(sd_with_prior(block, term, predictor), prior)
         if cor is not None:
             for part in correlated_parts(block):
-                yield distributed(cor_with_prior(block, part), cor)
-    for prior in priors.auxiliary:
-        yield distributed(SYMBOLS.get(prior.parameter, escape_text(prior.parameter)), prior)
+                yield distributed(cor_with_prior(block, part, predictor), cor)
 
 
 def distributed(parameter: str, prior: ParameterPrior) -> str:
     return rf"{parameter} &\sim {distribution(prior.given)}"
 
 
-def intercept_at_mean(design: Design) -> str:
+def at_mean(of: str, predictor: Predictor, *, sign: str = "+") -> str:
     """Intercept + sum_k beta_k mean(x_k), the quantity that has the prior."""
-    terms = centred_terms(design.common)
+    terms = centred_terms(predictor.common)
     if len(terms) > 2:
-        columns = r"\textstyle\sum_k \beta_k\, \overline{x_k}"
-        return rf"\text{{Intercept}} + {columns}"
-    return " + ".join([r"\text{Intercept}", *(rf"{beta(t)}\, {mean_of(t)}" for t in terms)])
+        columns = rf"\textstyle\sum_k {marked(r'\beta', predictor)}_k\, \overline{{x_k}}"
+        return rf"{of} {sign} {columns}"
+    return f" {sign} ".join([of, *(rf"{beta(t, predictor)}\, {mean_of(t)}" for t in terms)])
+
+
+def threshold_at_mean(design: Design) -> str:
+    """c_k - sum_k beta_k mean(x_k)."""
+    return at_mean("c_k", design.mean, sign="-")
 
 
 def centred_terms(columns: Columns) -> list[str]:
@@ -243,25 +365,26 @@ def centred_terms(columns: Columns) -> list[str]:
     return [name for name, far in zip(columns.names, moved, strict=True) if far]
 
 
-def intercept_effect_at_mean(block: Block) -> str:
-    slopes = [rf"{effect(block, t)}\, {mean_of(t)}" for t in centred_terms(block.columns)]
-    return " + ".join([effect(block, INTERCEPT), *slopes])
+def intercept_effect_at_mean(block: Block, of: Predictor) -> str:
+    slopes = [rf"{effect(block, t, of)}\, {mean_of(t)}" for t in centred_terms(block.columns)]
+    return " + ".join([effect(block, INTERCEPT, of), *slopes])
 
 
-def sd_with_prior(block: Block, term: str) -> str:
+def sd_with_prior(block: Block, term: str, of: Predictor) -> str:
     """sigma_g, or for an intercept with centred slopes the sd at their mean."""
     if term == INTERCEPT and centred_terms(block.columns):
-        return rf"\mathrm{{sd}}\left({intercept_effect_at_mean(block)}\right)"
-    return sd_of(block, term)
+        return rf"\mathrm{{sd}}\left({intercept_effect_at_mean(block, of)}\right)"
+    return sd_of(block, term, of)
 
 
-def cor_with_prior(block: Block, part: tuple[int, ...]) -> str:
+def cor_with_prior(block: Block, part: tuple[int, ...], of: Predictor) -> str:
     """R_g, or with centred slopes the correlations where the intercept is at their mean."""
     terms = [block.terms[k] for k in part]
     if INTERCEPT not in terms or not centred_terms(block.columns):
-        return matrix_of("R", block, part)
+        return matrix_of("R", block, part, of)
     inside = [
-        intercept_effect_at_mean(block) if t == INTERCEPT else effect(block, t) for t in terms
+        intercept_effect_at_mean(block, of) if t == INTERCEPT else effect(block, t, of)
+        for t in terms
     ]
     return rf"\mathrm{{cor}}\left({r',\ '.join(inside)}\right)"
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 __all__ = [
     "DataError",
     "DatasetError",
     "FormulaError",
+    "GroupingWarning",
     "HierModelsError",
     "HierModelsWarning",
+    "ImportanceWarning",
     "MissingDataWarning",
     "NotAvailableError",
     "PriorError",
     "SamplingError",
     "UnknownNameError",
 ]
+
+#: Labels of rows that a message lists.
+SHOWN = 5
 
 
 class HierModelsError(Exception):
@@ -55,6 +61,14 @@ class HierModelsWarning(UserWarning):
     """Everything that hiermodels warns of."""
 
 
+class GroupingWarning(HierModelsWarning):
+    """A fault of the grouping factors that no sampler can repair."""
+
+
+class ImportanceWarning(HierModelsWarning):
+    """Importance sampling has too few effective draws for some of what is left out."""
+
+
 class MissingDataWarning(HierModelsWarning):
     """Rows were dropped because they miss a value."""
 
@@ -74,6 +88,13 @@ def lookup[T](name: str, table: dict[str, T], *, what: str) -> T:
         raise UnknownNameError(
             f"no {what} {name!r}. Valid: {valid}.{did_you_mean(str(name), table)}"
         ) from None
+
+
+def some_rows(labels: Sequence[Any]) -> str:
+    """``rows 3, 8, 11, 20, 31 and 4 more``."""
+    shown = ", ".join(str(label) for label in labels[:SHOWN])
+    more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
+    return f"row{'s' if len(labels) > 1 else ''} {shown}{more}"
 
 
 def underline(text: str, start: int, stop: int) -> str:

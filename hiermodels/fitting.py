@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hiermodels.data import select_rows
-from hiermodels.design import SE, WEIGHTS, Design, build_design
-from hiermodels.engines import Choice, choose_engine
+from hiermodels.design import SE, WEIGHTS, Design, build_design, parameter_formulas
+from hiermodels.engines import Choice, choose_engine, row_by_row
 from hiermodels.errors import lookup
 from hiermodels.families import family as find_family
 from hiermodels.formula import Formula, parse
+from hiermodels.nesting import Findings, find_nesting, warn_of
 from hiermodels.posterior import reported_names
+from hiermodels.prior_predictive import prior_predictive
 from hiermodels.priors import Priors, build_priors
 from hiermodels.progress import tell
 from hiermodels.results import Fit
@@ -25,6 +27,7 @@ from hiermodels.sampling import (
     sample_collapsed,
     sample_noncentred,
     sample_pymc,
+    sample_rows,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +55,11 @@ class Model:
     data
         A pandas, polars or pyarrow table, or a dictionary of columns.
     family, link
-        ``"gaussian"``.
+        A key of `families.FAMILIES` or one of its aliases; ``link=None`` is its usual one. The
+        response of ``"binomial"`` and ``"betabinomial"`` is ``successes / trials``.
+    dispersion, zi
+        Formulas such as ``"~ x + (1 | site)"`` of the family's dispersion (sigma, alpha, phi) on
+        the log scale, and of the probability of its zeros on the logit scale.
     priors
         By the name of a parameter, on the scale of the data: ``{"x": hm.Prior("Normal", mu=0,
         sigma=1), "sd_site": hm.Prior("Exponential", lam=1)}``.
@@ -60,7 +67,8 @@ class Model:
         Frequencies: a row counts w times, its log-density is multiplied. Not lme4's weights, which
         divide the variance. A column's name, or values.
     se
-        Known standard errors of the response, instead of sigma. A column's name, or values.
+        Known standard errors of the response, instead of sigma; ``"gaussian"`` and ``"student"``.
+        A column's name, or values.
     missing
         ``"drop"`` fits the complete rows and warns with counts; ``"error"`` refuses.
 
@@ -77,20 +85,24 @@ class Model:
         *,
         family: str = "gaussian",
         link: str | None = None,
+        dispersion: str | None = None,
+        zi: str | None = None,
         priors: Mapping[str, Any] | None = None,
         weights: Any = None,
         se: Any = None,
         missing: str = "drop",
     ) -> None:
-        parsed = parse(formula)
+        parsed, chosen = parse(formula), find_family(family, link=link)
+        extras = parameter_formulas(chosen, dispersion=dispersion, zi=zi)
         extra = {WEIGHTS: weights, SE: se}
         rows = select_rows(
             parsed,
             data,
+            others=extras.values(),
             missing=missing,
             extra={name: v for name, v in extra.items() if v is not None},
         )
-        self.design: Design = build_design(parsed, rows, find_family(family, link=link))
+        self.design: Design = build_design(parsed, rows, chosen, extras=extras)
         self.priors: Priors = build_priors(self.design, priors)
 
     @classmethod
@@ -128,6 +140,28 @@ class Model:
 
         return build_equations(self.design, self.priors)
 
+    def nesting(self) -> Findings:
+        """What may not be meant about the grouping: labels that recur, few levels, and more.
+
+        Findings have counts and the term that repairs. Certain faults warn before every fit; the
+        rest are notes of the summary.
+        """
+        return find_nesting(self.design)
+
+    def prior_predictive(
+        self, *, draws: int = 500, random_seed: int | None = None, rows: int = 2000
+    ) -> xr.DataTree:
+        """Draws from the priors, and of the response and the variances that they imply.
+
+        Groups ``prior`` (the parameters), ``prior_predictive`` (the response, of at most ``rows``
+        rows evenly spread), ``prior_variance`` (``variance`` of each component on the scale of the
+        link, and ``icc`` where the model has a residual or latent error), ``observed_data``.
+        Nothing is compiled.
+        """
+        return prior_predictive(
+            self.design, self.priors, draws=draws, random_seed=random_seed, rows=rows
+        )
+
     @cached_property
     def _compiled(self) -> Any:
         """Compiled once for all fits of this model."""
@@ -153,12 +187,15 @@ class Model:
         """Sample the posterior with NUTS.
 
         ``engine`` is ``"auto"`` or a key of `engines.ENGINES`; ``tune=None`` and
-        ``target_accept=None`` are the engine's own. ``keep`` is ``"draws"`` for every draw of every
-        group effect, ``"moments"`` for their exact means and sds and the draws of some, ``"auto"``
-        for draws up to 200 MB; every report works from either. An interrupt keeps the draws made
+        ``target_accept=None`` are the engine's own. ``keep`` is ``"draws"`` for every draw of
+        every group effect (in single precision above 200 MB), ``"moments"`` for the means and sds
+        of every level and a few draws, ``"auto"`` for draws up to 400 MB; every report works from
+        either. The moments are exact given the sds, correlations and sigma with the engine
+        ``"collapsed"``, and those of all draws with the others. An interrupt keeps the draws made
         so far. The same ``random_seed`` gives the same draws on the same machine.
         """
         choice = choose_engine(self.design, self.priors, engine)
+        warn_of(self.nesting())
         settings = SamplerSettings(
             draws=draws,
             tune=choice.engine.tune if tune is None else tune,
@@ -176,11 +213,13 @@ class Model:
         lookup(keep, dict.fromkeys(KEEPS), what="keep")
         if choice.name == "collapsed":
             return sample_collapsed(self.design, self.priors, settings, keep=keep)
+        if choice.name == "noncentred" and row_by_row(self.design):
+            return sample_rows(self.design, self.priors, settings, keep=keep)
         if choice.name == "noncentred":
-            return sample_noncentred(self.design, self.priors, settings)
+            return sample_noncentred(self.design, self.priors, settings, keep=keep)
         if not self._is_compiled:
             tell(COMPILING, progressbar=settings.progressbar)
-        return sample_pymc(self._compiled, self.design, settings)
+        return sample_pymc(self._compiled, self.design, settings, keep=keep)
 
 
 def new_seed() -> int:
@@ -194,6 +233,8 @@ def fit(
     *,
     family: str = "gaussian",
     link: str | None = None,
+    dispersion: str | None = None,
+    zi: str | None = None,
     priors: Mapping[str, Any] | None = None,
     weights: Any = None,
     se: Any = None,
@@ -217,6 +258,8 @@ def fit(
         data,
         family=family,
         link=link,
+        dispersion=dispersion,
+        zi=zi,
         priors=priors,
         weights=weights,
         se=se,

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from hiermodels.errors import FormulaError, did_you_mean, underline
 
-__all__ = ["FUNCTIONS", "Formula", "GroupTerm", "Name", "parse"]
+__all__ = ["FUNCTIONS", "Formula", "GroupTerm", "Name", "parse", "parse_predictor"]
 
 #: What formulae offers itself.
 FORMULAE_FUNCTIONS = ("bs", "center", "poly", "scale", "standardize", "C", "I", "S", "T", "offset")
@@ -26,12 +26,14 @@ NUMPY_FUNCTIONS = (
     *("abs", "cos", "exp", "expm1", "floor", "log", "log10", "log1p", "log2"),
     *("sin", "sqrt", "square", "tan", "tanh"),
 )
-#: Our own, defined in `design`.
+#: Our own, defined in `columns` and `families`.
 LEVEL_FUNCTIONS = ("within", "between")
+SHARE_FUNCTIONS = ("squeeze",)
 #: Every function that a formula may call.
 FUNCTIONS = (
     *FORMULAE_FUNCTIONS,
     *LEVEL_FUNCTIONS,
+    *SHARE_FUNCTIONS,
     *NUMPY_FUNCTIONS,
     *(f"np.{name}" for name in NUMPY_FUNCTIONS),
 )
@@ -45,6 +47,8 @@ TOKEN = re.compile(
       | (?P<op>\*\*|==|!=|<=|>=|\|\||[~|()\[\]{}+\-*/:,=<>])""",
     re.VERBOSE,
 )
+#: ``p(successes, trials)``, which stands as the response alone.
+TRIALS = "p"
 LITERALS = ("True", "False", "None")
 OPENING, CLOSING = {"(": ")", "[": "]", "{": "}"}, {")", "]", "}"}
 #: What R users write, and what to write here.
@@ -100,13 +104,17 @@ class GroupTerm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Formula:
-    """A formula in its parts. Made by `parse`, read by `design`."""
+    """A formula in its parts. Made by `parse`, read by `design`.
+
+    ``quotient`` has the two sides of a response ``successes / trials`` or ``p(successes, trials)``.
+    """
 
     text: str
     response: str
     common: str
     groups: tuple[GroupTerm, ...]
     columns: tuple[Name, ...]
+    quotient: tuple[str, str] | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -150,12 +158,26 @@ def parse(text: str) -> Formula:
     return Parser(" ".join(text.split())).parse()
 
 
+def parse_predictor(text: str) -> Formula:
+    """Read the formula of a family's own parameter, ``~ x + (1 | g)``: nothing before the '~'.
+
+    Raises
+    ------
+    FormulaError
+        With the bad place underlined.
+    """
+    if not isinstance(text, str):
+        raise FormulaError(f"a formula is text such as '~ x + (1 | site)', not {text!r}")
+    return Parser(" ".join(text.split()), response=False).parse()
+
+
 class Parser:
     """Reads one formula; lives for the time of `parse`."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, response: bool = True) -> None:
         self.blank = Formula(text=text, response="", common="", groups=(), columns=())
         self.text = text
+        self.response = response
         self.tokens = tuple(self.scan())
 
     def fail(
@@ -186,7 +208,34 @@ class Parser:
             common=self.common(right, bars, pairs),
             groups=tuple(term for bar in bars for term in self.group_terms(bar, pairs[bar])),
             columns=tuple(self.columns()),
+            quotient=self.quotient(left, pairs),
         )
+
+    def quotient(self, left: range, pairs: dict[int, int]) -> tuple[str, str] | None:
+        """Successes and trials, where the response is written as ``a / b`` or ``p(a, b)``."""
+        whole = left
+        call = len(left) > 3 and self.tokens[0].text == TRIALS and pairs.get(1) == left[-1]
+        if call:
+            whole = range(2, left[-1])
+        at = [i for i in self.outside(whole, pairs) if self.tokens[i].text == (",", "/")[not call]]
+        alone = not any(self.tokens[i].text in "+-" for i in self.outside(whole, pairs))
+        if len(at) == 1 and alone and whole[0] < at[0] < whole[-1]:
+            return self.source(range(whole[0], at[0])), self.source(range(at[0] + 1, whole.stop))
+        if call:
+            self.fail(
+                "p() has successes and trials",
+                *(self.tokens[0], self.tokens[left[-1]]),
+                repair="such as p(dead, total) ~ x, or dead / total ~ x",
+            )
+        return None
+
+    @staticmethod
+    def outside(tokens: range, pairs: dict[int, int]) -> Iterator[int]:
+        """The tokens that are in no bracket."""
+        i = tokens.start
+        while i < tokens.stop:
+            yield i
+            i = pairs.get(i, i) + 1
 
     def source(self, tokens: range) -> str:
         if not tokens:
@@ -206,8 +255,14 @@ class Parser:
         if len(tildes) > 1:
             self.fail("a formula has one '~', this has more", self.tokens[tildes[1]])
         tilde = tildes[0]
-        if tilde == 0:
+        if tilde == 0 and self.response:
             self.fail("no response before the '~'", self.tokens[0], repair="such as y ~ x")
+        if tilde > 0 and not self.response:
+            self.fail(
+                "this formula has no response: it is that of a parameter",
+                *(self.tokens[0], self.tokens[tilde - 1]),
+                repair="such as ~ x + (1 | site)",
+            )
         if tilde == len(self.tokens) - 1:
             self.fail(
                 "nothing after the '~'", self.tokens[tilde], repair="an intercept alone is y ~ 1"
@@ -365,7 +420,7 @@ class Parser:
                 yield Name(name=token.text, start=token.start, stop=token.stop)
 
     def check_call(self, token: Token) -> None:
-        if token.text not in FUNCTIONS:
+        if token.text not in FUNCTIONS and not (token.text == TRIALS and token.start == 0):
             valid = ", ".join(sorted(f for f in FUNCTIONS if not f.startswith("np.")))
             self.fail(
                 f"no function {token.text!r} in a formula",

@@ -1,17 +1,21 @@
 """The layout of a posterior: its names, dims and coordinates, the same for every engine.
 
 ``Intercept``; ``beta`` (term); for each factor g ``sd_g`` (g_term), ``cor_g`` (g_term, g_term_bis),
-``b_g`` (g, g_term); and the family's own. All on the scale of the user's data.
+``b_g`` (g, g_term); and the family's own, ``sigma``, ``zi``, ..., ``threshold`` (cut). Where
+one of them has a formula its name precedes all names of its coefficients and of their terms:
+``zi_Intercept``, ``zi_beta`` (zi_term), ``zi_sd_g`` (zi_g_term), ``zi_b_g`` (g, zi_g_term), on the
+scale of its link. All on the scale of the user's data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hiermodels.design import INTERCEPT, Block, Design
+from hiermodels.design import INTERCEPT, Block, Design, Predictor
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,6 +25,8 @@ __all__ = ["coordinates", "dimensions", "label_draws", "label_moments", "reporte
 type Array = np.ndarray
 
 ROW, TERM = "row", "term"
+#: The thresholds of an ordinal response, and the dim that they have: PyMC allows no name twice.
+THRESHOLD, CUT = "threshold", "cut"
 #: What has exact moments for each level where the draws of its effects are not all kept: the group
 #: effects, the coefficients, and the coefficients with the intercept at the mean of the predictors.
 QUANTITIES = ("effects", "coef", "pooled")
@@ -28,18 +34,30 @@ QUANTITIES = ("effects", "coef", "pooled")
 
 def dimensions(design: Design) -> dict[str, tuple[str, ...]]:
     """The dims of every posterior variable, in the order in which they are reported."""
+    dims = predictor_dimensions(design.mean)
+    for parameter in design.parameters:
+        if parameter.name in design.extras:
+            dims |= predictor_dimensions(design.extras[parameter.name])
+        else:
+            dims[parameter.name] = (CUT,) if parameter.name == THRESHOLD else ()
+    return dims
+
+
+def predictor_dimensions(predictor: Predictor) -> dict[str, tuple[str, ...]]:
+    """The dims of the coefficients of a linear predictor."""
+    prefix = predictor.prefix
     dims: dict[str, tuple[str, ...]] = {}
-    if design.intercept:
-        dims["Intercept"] = ()
-    if design.terms:
-        dims["beta"] = (TERM,)
-    for block in design.blocks:
-        term = f"{block.name}_term"
-        dims[f"sd_{block.name}"] = (term,)
+    if predictor.intercept:
+        dims[f"{prefix}Intercept"] = ()
+    if predictor.terms:
+        dims[f"{prefix}beta"] = (f"{prefix}{TERM}",)
+    for block in predictor.blocks:
+        term = f"{prefix}{block.name}_term"
+        dims[f"{prefix}sd_{block.name}"] = (term,)
         if block.correlated:
-            dims[f"cor_{block.name}"] = (term, f"{term}_bis")
-        dims[f"b_{block.name}"] = (block.name, term)
-    return dims | {name: () for name in design.family.auxiliary if design.se is None}
+            dims[f"{prefix}cor_{block.name}"] = (term, f"{term}_bis")
+        dims[f"{prefix}b_{block.name}"] = (block.name, term)
+    return dims
 
 
 def reported_names(design: Design) -> tuple[str, ...]:
@@ -49,12 +67,18 @@ def reported_names(design: Design) -> tuple[str, ...]:
 
 def coordinates(design: Design) -> dict[str, Any]:
     """The labels of every dimension, by the factor's name."""
-    coords: dict[str, Any] = {TERM: list(design.terms)} if design.terms else {}
-    for block in design.blocks:
-        coords[block.name] = list(block.levels)
-        coords[f"{block.name}_term"] = list(block.terms)
-        if block.correlated:
-            coords[f"{block.name}_term_bis"] = list(block.terms)
+    coords: dict[str, Any] = {}
+    for predictor in design.predictors:
+        prefix = predictor.prefix
+        if predictor.terms:
+            coords[f"{prefix}{TERM}"] = list(predictor.terms)
+        for block in predictor.blocks:
+            coords[block.name] = list(block.levels)
+            coords[f"{prefix}{block.name}_term"] = list(block.terms)
+            if block.correlated:
+                coords[f"{prefix}{block.name}_term_bis"] = list(block.terms)
+    if design.n_thresholds:
+        coords[CUT] = [f"{a}|{b}" for a, b in pairwise(design.categories or ())]
     return coords
 
 

@@ -5,6 +5,13 @@ On the standardised scale, with m and s the location and scale of the response:
     Intercept ~ Normal(m, 2.5 s)       beta ~ Normal(0, 2.5 s)
     sd_g ~ HalfStudentT(3, s)          cor_g ~ LKJ(1)            sigma ~ HalfStudentT(3, s)
 
+and the family's own parameters as in `families.parameters`. Where one of them has a formula, its
+coefficients on the log or logit scale have
+
+    Intercept ~ Normal(m, 1.5)         beta ~ Normal(0, 1.5)     sd_g ~ HalfStudentT(3, 1)
+
+with m the middle of what its prior would be.
+
 A user writes priors on the scale of the data: a coefficient per unit of x, the intercept at the
 mean of the predictors, an sd per unit of x. `Priors` keeps both scales; the factor between them is
 the scale of the column.
@@ -12,143 +19,31 @@ the scale of the column.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from hiermodels.design import INTERCEPT, Block, Design
+from hiermodels.design import INTERCEPT, Block, Design, Predictor
+from hiermodels.distributions import DISTRIBUTIONS, LKJ, Prior
 from hiermodels.errors import PriorError, did_you_mean
+from hiermodels.families import Parameter
 
-__all__ = ["DISTRIBUTIONS", "ParameterPrior", "Prior", "Priors", "build_priors"]
+__all__ = [
+    "DISTRIBUTIONS",
+    "ParameterPrior",
+    "PredictorPriors",
+    "Prior",
+    "Priors",
+    "build_priors",
+]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Distribution:
-    """What happens to the parameters of ``c X`` for c > 0: which are multiplied or divided by c.
-
-    ``shifted`` are increased by log c; ``positive`` says that X > 0. ``order`` is the order of the
-    parameters when they are printed; those in ``optional`` can be left out.
-    """
-
-    order: tuple[str, ...]
-    multiplied: tuple[str, ...] = ()
-    divided: tuple[str, ...] = ()
-    shifted: tuple[str, ...] = ()
-    positive: bool = False
-    optional: tuple[str, ...] = ()
-
-
-#: The distributions that a prior can have, by their names and parameters in PyMC.
-DISTRIBUTIONS: dict[str, Distribution] = {
-    "Normal": Distribution(order=("mu", "sigma"), multiplied=("mu", "sigma")),
-    "StudentT": Distribution(order=("nu", "mu", "sigma"), multiplied=("mu", "sigma")),
-    "Cauchy": Distribution(order=("alpha", "beta"), multiplied=("alpha", "beta")),
-    "Laplace": Distribution(order=("mu", "b"), multiplied=("mu", "b")),
-    "Logistic": Distribution(order=("mu", "s"), multiplied=("mu", "s")),
-    "Uniform": Distribution(order=("lower", "upper"), multiplied=("lower", "upper")),
-    "TruncatedNormal": Distribution(
-        order=("mu", "sigma", "lower", "upper"),
-        multiplied=("mu", "sigma", "lower", "upper"),
-        optional=("lower", "upper"),
-    ),
-    "HalfNormal": Distribution(order=("sigma",), multiplied=("sigma",), positive=True),
-    "HalfStudentT": Distribution(order=("nu", "sigma"), multiplied=("sigma",), positive=True),
-    "HalfCauchy": Distribution(order=("beta",), multiplied=("beta",), positive=True),
-    "Exponential": Distribution(order=("lam",), divided=("lam",), positive=True),
-    "Gamma": Distribution(order=("alpha", "beta"), divided=("beta",), positive=True),
-    "InverseGamma": Distribution(order=("alpha", "beta"), multiplied=("beta",), positive=True),
-    "LogNormal": Distribution(order=("mu", "sigma"), shifted=("mu",), positive=True),
-    "Weibull": Distribution(order=("alpha", "beta"), multiplied=("beta",), positive=True),
-}
-LKJ = "LKJ"
-
-
-class Prior:
-    """A prior distribution, by its name and parameters in PyMC.
-
-    ``hm.Prior("Normal", mu=0, sigma=1)``; ``hm.Prior("LKJ", eta=2)`` for correlations.
-
-    Raises
-    ------
-    PriorError
-        For a distribution or a parameter that does not exist, listing those that do.
-    """
-
-    __slots__ = ("name", "parameters")
-
-    def __init__(self, name: str, **parameters: float) -> None:
-        valid = {**{k: d.order for k, d in DISTRIBUTIONS.items()}, LKJ: ("eta",)}
-        if name not in valid:
-            raise PriorError(
-                f"no prior {name!r}. Valid: {', '.join(sorted(valid))}.{did_you_mean(name, valid)}"
-            )
-        optional = () if name == LKJ else DISTRIBUTIONS[name].optional
-        missing = [p for p in valid[name] if p not in parameters and p not in optional]
-        unknown = [p for p in parameters if p not in valid[name]]
-        if missing or unknown:
-            raise PriorError(
-                f"{name} has the parameters {', '.join(valid[name])}; given: "
-                f"{', '.join(parameters) or 'none'}"
-            )
-        if not all(np.isscalar(v) and np.isreal(v) and v == v for v in parameters.values()):
-            raise PriorError(f"the parameters of {name} are numbers, not {parameters}")
-        self.name = name
-        self.parameters = {p: float(parameters[p]) for p in valid[name] if p in parameters}
-
-    def __repr__(self) -> str:
-        inside = ", ".join(f"{k}={v:.4g}" for k, v in self.parameters.items())
-        return f"{self.name}({inside})"
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Prior)
-            and self.name == other.name
-            and self.parameters == other.parameters
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.name, *self.parameters.items()))
-
-    @property
-    def positive(self) -> bool:
-        """Whether only positive values are possible."""
-        if self.name == "Uniform":
-            return self.parameters["lower"] >= 0
-        if self.name == "TruncatedNormal":
-            return self.parameters.get("lower", -math.inf) >= 0
-        return self.name != LKJ and DISTRIBUTIONS[self.name].positive
-
-    def scaled(self, factor: float) -> Prior:
-        """The prior of ``factor`` times the parameter; ``factor`` > 0."""
-        if self.name == LKJ:
-            return self
-        how = DISTRIBUTIONS[self.name]
-        new = dict(self.parameters)
-        for name in new:
-            if name in how.multiplied:
-                new[name] *= factor
-            elif name in how.divided:
-                new[name] /= factor
-            elif name in how.shifted:
-                new[name] += math.log(factor)
-        return Prior(self.name, **new)
-
-    @classmethod
-    def of(cls, given: Any, *, parameter: str) -> Self:
-        """A prior from ours, from Bambi's or from PreliZ's, which have a name and parameters."""
-        if isinstance(given, cls):
-            return given
-        if hasattr(given, "params_dict"):  # PreliZ
-            return cls(type(given).__name__, **given.params_dict)
-        if hasattr(given, "args") and hasattr(given, "name"):  # Bambi
-            return cls(given.name, **{k: float(v) for k, v in given.args.items()})
-        raise PriorError(
-            f"the prior of {parameter!r} is {given!r}; give hm.Prior('Normal', mu=0, sigma=1) "
-            "or a PreliZ distribution"
-        )
+#: The sd of a normal prior, in scales of the response; and that of the coefficients of a family's
+#: own parameter on its log or logit scale: 95 % of exp(1.5 z) is between 1/19 and 19.
+WIDE, OWN_WIDE = 2.5, 1.5
+#: What a threshold can have: distributions of every number.
+UNBOUNDED = ("Normal", "StudentT", "Cauchy", "Laplace", "Logistic")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,8 +61,8 @@ class ParameterPrior:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Priors:
-    """The priors of a model. Made by `build_priors`, read by `model`, printed by the user.
+class PredictorPriors:
+    """The priors of a linear predictor. Made by `build_priors`, read with its `Predictor`.
 
     ``sd`` has a tuple for each block, one prior a column; ``cor`` one prior a block or None.
     """
@@ -176,7 +71,6 @@ class Priors:
     beta: tuple[ParameterPrior, ...]
     sd: tuple[tuple[ParameterPrior, ...], ...]
     cor: tuple[ParameterPrior | None, ...]
-    auxiliary: tuple[ParameterPrior, ...]
 
     def __iter__(self) -> Iterator[ParameterPrior]:
         if self.intercept is not None:
@@ -186,7 +80,39 @@ class Priors:
             yield from sds
             if cor is not None:
                 yield cor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priors:
+    """The priors of a model. Made by `build_priors`, read by `model`, printed by the user.
+
+    ``intercept`` to ``cor`` are those of the mean's linear predictor, as in `PredictorPriors`;
+    ``auxiliary`` those of the family's own parameters that have no formula, in their order;
+    ``extras`` those of the linear predictors of the others, by parameter.
+    """
+
+    intercept: ParameterPrior | None
+    beta: tuple[ParameterPrior, ...]
+    sd: tuple[tuple[ParameterPrior, ...], ...]
+    cor: tuple[ParameterPrior | None, ...]
+    auxiliary: tuple[ParameterPrior, ...]
+    extras: Mapping[str, PredictorPriors] = field(default_factory=dict)
+
+    @property
+    def mean(self) -> PredictorPriors:
+        """Those of the mean's linear predictor."""
+        return PredictorPriors(intercept=self.intercept, beta=self.beta, sd=self.sd, cor=self.cor)
+
+    @property
+    def predictors(self) -> tuple[PredictorPriors, ...]:
+        """One for each of the design's ``predictors``."""
+        return (self.mean, *self.extras.values())
+
+    def __iter__(self) -> Iterator[ParameterPrior]:
+        yield from self.mean
         yield from self.auxiliary
+        for own in self.extras.values():
+            yield from own
 
     def __getitem__(self, parameter: str) -> ParameterPrior:
         found = {p.parameter: p for p in self}
@@ -222,7 +148,9 @@ def build_priors(design: Design, given: Mapping[str, Any] | None = None) -> Prio
     """The default priors of a design, with the user's in their place.
 
     ``given`` maps ``"Intercept"``, ``"beta"`` (all coefficients), a term, ``"sd_g"`` (all sds of a
-    factor), ``"sd_g[term]"``, ``"cor_g"``, ``"sigma"`` to a `Prior`.
+    factor), ``"sd_g[term]"``, ``"cor_g"``, and the family's own such as ``"sigma"``, to a `Prior`.
+    The coefficients of a parameter with a formula have its name before theirs:
+    ``"zi_Intercept"``, ``"zi_beta"``, ``"zi_x"``, ``"zi_sd_g"``.
 
     Raises
     ------
@@ -230,35 +158,68 @@ def build_priors(design: Design, given: Mapping[str, Any] | None = None) -> Prio
         For a name that is no parameter, or a prior that its parameter cannot have.
     """
     chosen = Chosen(given or {})
-    location, scale = design.family.location_scale(design.response - design.offset)
-    wide = 2.5 * scale
-    half = Prior("HalfStudentT", nu=3, sigma=scale)
+    location, scale = design.family.location_scale(design.response, design.offset, design.trials)
+    mean = predictor_priors(
+        design.mean,
+        chosen,
+        intercept=Prior("Normal", mu=location, sigma=WIDE * scale),
+        beta=Prior("Normal", mu=0, sigma=WIDE * scale),
+        sd=Prior("HalfStudentT", nu=3, sigma=scale),
+    )
     priors = Priors(
-        intercept=chosen.real(INTERCEPT, (), Prior("Normal", mu=location, sigma=wide), 1.0)
-        if design.intercept
-        else None,
-        beta=tuple(
-            chosen.real(term, ("beta",), Prior("Normal", mu=0, sigma=wide), column_scale)
-            for term, column_scale in zip(design.terms, design.common.scale, strict=True)
-        ),
-        sd=tuple(tuple(sd_priors(block, chosen, half)) for block in design.blocks),
-        cor=tuple(
-            chosen.correlation(f"cor_{block.name}") if block.correlated else None
-            for block in design.blocks
-        ),
-        auxiliary=tuple(
-            chosen.positive(name, (), half, 1.0)
-            for name in design.family.auxiliary
-            if not (name == design.family.residual and design.se is not None)
-        ),
+        intercept=mean.intercept,
+        beta=mean.beta,
+        sd=mean.sd,
+        cor=mean.cor,
+        auxiliary=tuple(chosen.own(p, p.default(scale)) for p in design.constants),
+        extras={
+            p.name: extra_priors(design.extras[p.name], chosen, middle=p.location(scale))
+            for p in design.parameters
+            if p.name in design.extras
+        },
     )
     chosen.check_all_used([p.parameter for p in priors])
     return priors
 
 
-def sd_priors(block: Block, chosen: Chosen, default: Prior) -> Iterator[ParameterPrior]:
+def extra_priors(predictor: Predictor, chosen: Chosen, *, middle: float) -> PredictorPriors:
+    """Of a family's own parameter: on a log or logit scale, where one unit is much."""
+    return predictor_priors(
+        predictor,
+        chosen,
+        intercept=Prior("Normal", mu=middle - float(np.mean(predictor.offset)), sigma=OWN_WIDE),
+        beta=Prior("Normal", mu=0, sigma=OWN_WIDE),
+        sd=Prior("HalfStudentT", nu=3, sigma=1),
+    )
+
+
+def predictor_priors(
+    predictor: Predictor, chosen: Chosen, *, intercept: Prior, beta: Prior, sd: Prior
+) -> PredictorPriors:
+    """The priors of a linear predictor; those given here are the standardised defaults."""
+    prefix, blocks = predictor.prefix, predictor.blocks
+    return PredictorPriors(
+        intercept=chosen.real(f"{prefix}{INTERCEPT}", (), intercept, 1.0)
+        if predictor.intercept
+        else None,
+        beta=tuple(
+            chosen.real(f"{prefix}{term}", (f"{prefix}beta",), beta, column_scale)
+            for term, column_scale in zip(predictor.terms, predictor.common.scale, strict=True)
+        ),
+        sd=tuple(tuple(sd_priors(prefix, block, chosen, sd)) for block in blocks),
+        cor=tuple(
+            chosen.correlation(f"{prefix}cor_{block.name}") if block.correlated else None
+            for block in blocks
+        ),
+    )
+
+
+def sd_priors(
+    prefix: str, block: Block, chosen: Chosen, default: Prior
+) -> Iterator[ParameterPrior]:
+    name = f"{prefix}sd_{block.name}"
     for term, scale in zip(block.terms, block.columns.scale, strict=True):
-        yield chosen.positive(f"sd_{block.name}[{term}]", (f"sd_{block.name}",), default, scale)
+        yield chosen.positive(f"{name}[{term}]", (name,), default, scale)
 
 
 class Chosen:
@@ -290,9 +251,27 @@ class Chosen:
     ) -> ParameterPrior:
         prior = self.real(name, also, default, scale)
         if not prior.given.positive:
-            half = ", ".join(k for k, d in DISTRIBUTIONS.items() if d.positive)
+            half = ", ".join(k for k, d in DISTRIBUTIONS.items() if d.positive and not d.unit)
             raise PriorError(
                 f"{name!r} is positive, and {prior.given} has mass below zero. Valid: {half}."
+            )
+        return prior
+
+    def own(self, parameter: Parameter, default: Prior) -> ParameterPrior:
+        """The prior of a family's own parameter: positive, a probability, or any number."""
+        if parameter.link == "log":
+            return self.positive(parameter.name, (), default, 1.0)
+        prior = self.real(parameter.name, (), default, 1.0)
+        if parameter.link == "ordered" and prior.given.name not in UNBOUNDED:
+            raise PriorError(
+                f"{parameter.name!r} can be any number, and {prior.given} has bounds. "
+                f"Valid: {', '.join(UNBOUNDED)}."
+            )
+        if parameter.link == "logit" and not prior.given.unit:
+            raise PriorError(
+                f"{parameter.name!r} is a probability, and {prior.given} has mass outside 0 to 1. "
+                "Valid: hm.Prior('Beta', alpha=2, beta=5), and a Uniform or TruncatedNormal "
+                "within 0 and 1."
             )
         return prior
 

@@ -6,7 +6,7 @@ fit.summary(), fit.variance_table(), fit.coef("site"), fit.plot.forest("site")
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hiermodels import tables
+from hiermodels import checks, comparison, prediction, prediction_tables, tables
+from hiermodels.checks import Checks
+from hiermodels.comparison import Elpd
 from hiermodels.design import Block, Design
 from hiermodels.diagnostics import Diagnostics, diagnose
 from hiermodels.draws import Draws, stack_draws
@@ -40,7 +42,7 @@ from hiermodels.variance import (
 if TYPE_CHECKING:
     import xarray as xr
 
-    from hiermodels.variance_plots import VariancePlots
+    from hiermodels.prediction_plots import PredictionPlots
 
 __all__ = ["CI_PROB", "Fit"]
 
@@ -76,11 +78,11 @@ class Fit:
         return {b.name: reliability(self.design, self.draws, b) for b in self.design.blocks}
 
     @property
-    def plot(self) -> VariancePlots:
+    def plot(self) -> PredictionPlots:
         """The pictures: ``fit.plot.forest("site")``, ``fit.plot.shrinkage("site")``."""
-        from hiermodels.variance_plots import VariancePlots
+        from hiermodels.prediction_plots import PredictionPlots
 
-        return VariancePlots(self)
+        return PredictionPlots(self)
 
     def __repr__(self) -> str:
         return self.summary().text()
@@ -319,6 +321,332 @@ class Fit:
         return tables.shrinkage_table(
             self.design, self.draws, block, self._reliability[block.name], ci_prob=ci_prob
         )
+
+    def predict(
+        self,
+        newdata: Any = None,
+        *,
+        target: str = "population",
+        kind: str = "mean",
+        groups: str | Sequence[str] | None = None,
+        draws: bool = False,
+        ci_prob: float = CI_PROB,
+        random_seed: int | None = None,
+    ) -> Any:
+        """Predictions, for the rows of the fit or for new ones.
+
+        Parameters
+        ----------
+        newdata
+            A table with the columns of the formula; None takes the rows of the fit.
+        target
+            ``"population"``: group effects at zero. ``"group"``: known levels keep their effects;
+            an unseen one is an error. ``"new_group"``: a label that was not seen, or an absent
+            column, gets one new effect per level and draw, shared by its rows; seen labels keep
+            theirs. ``"marginal"``: averaged over the distribution of the group effects, in each
+            draw.
+        kind
+            ``"link"`` the linear predictor, ``"mean"`` E[y], ``"response"`` a new y.
+        groups
+            For ``target="group"``: the factors whose effects count, with those they are nested
+            in; None takes all.
+        draws
+            Give the draws, a `xarray.DataArray` (chain, draw, row), instead of a table.
+        random_seed
+            None takes that of the fit. An unseen level has the same effects in every call.
+
+        Raises
+        ------
+        DataError
+            A missing column, an unknown category or level, with what is possible.
+        """
+        ask = prediction.predict(
+            self.design,
+            self.draws,
+            newdata,
+            target=target,
+            kind=kind,
+            seed=self._seed(random_seed),
+            groups=groups,
+        )
+        if draws:
+            return self._labelled(prediction.all_draws(ask), ask.rows.frame.index)
+        return prediction_tables.predict_table(ask, ci_prob=ci_prob)
+
+    def _seed(self, random_seed: int | None) -> int:
+        if random_seed is not None:
+            return int(random_seed)
+        return int(self.idata["posterior"].attrs.get("random_seed", 0))
+
+    def _labelled(self, values: np.ndarray, index: Any) -> xr.DataArray:
+        """(S, rows) with the chains apart and the labels of the rows."""
+        import xarray as xr
+
+        chains = self.idata["posterior"].sizes["chain"]
+        shaped = values.reshape(chains, -1, values.shape[1])
+        return xr.DataArray(
+            shaped,
+            dims=("chain", "draw", "row"),
+            coords={
+                "chain": np.arange(chains),
+                "draw": np.arange(shaped.shape[1]),
+                "row": np.asarray(index),
+            },
+        )
+
+    def grid(
+        self,
+        x: str | Sequence[str],
+        group: str | None = None,
+        *,
+        n: int = 50,
+        at: Mapping[str, Any] | None = None,
+    ) -> Table:
+        """Rows to predict for: ``x`` over its observed range, in each level of ``group`` its own.
+
+        The first of several columns is followed in ``n`` steps; other columns stand at their mean,
+        at the level's own value where it is constant within levels, at the most frequent category,
+        or where ``at={"z": 1.5}`` says.
+        """
+        return prediction_tables.grid_table(
+            *prediction.make_grid(self.design, x, group, n=n, at=at)
+        )
+
+    def slopes(
+        self,
+        x: str,
+        newdata: Any = None,
+        *,
+        by: str | Sequence[str] | None = None,
+        target: str = "population",
+        kind: str = "mean",
+        ci_prob: float = CI_PROB,
+        random_seed: int | None = None,
+    ) -> Table:
+        """How the prediction changes per unit of a numeric ``x``, averaged over rows.
+
+        ``mean_i d f_i / d x_i`` in each draw, over the rows of the fit or of ``newdata``, or over
+        those with equal values of the columns ``by``.
+        """
+        return prediction_tables.slopes_table(
+            self.design,
+            self.draws,
+            x,
+            newdata,
+            by=by,
+            target=target,
+            kind=kind,
+            seed=self._seed(random_seed),
+            ci_prob=ci_prob,
+        )
+
+    def marginal_means(
+        self,
+        x: str,
+        newdata: Any = None,
+        *,
+        values: Sequence[Any] | None = None,
+        by: str | Sequence[str] | None = None,
+        target: str = "population",
+        kind: str = "mean",
+        ci_prob: float = CI_PROB,
+        random_seed: int | None = None,
+    ) -> Table:
+        """The average prediction with ``x`` set to each value in all rows.
+
+        ``mean_i f(x_i := v)`` in each draw, over the rows of the fit or of ``newdata``: the other
+        columns stay as they are, so their distribution is that of the rows.
+        """
+        return prediction_tables.means_table(
+            self.design,
+            self.draws,
+            x,
+            newdata,
+            values=values,
+            by=by,
+            target=target,
+            kind=kind,
+            seed=self._seed(random_seed),
+            ci_prob=ci_prob,
+        )
+
+    def contrasts(
+        self,
+        x: str,
+        newdata: Any = None,
+        *,
+        values: Sequence[Any] | None = None,
+        pairs: str = "reference",
+        comparison: str = "difference",
+        by: str | Sequence[str] | None = None,
+        target: str = "population",
+        kind: str = "mean",
+        ci_prob: float = CI_PROB,
+        random_seed: int | None = None,
+    ) -> Table:
+        """Differences, or ratios, between the `marginal_means` of two values of ``x``.
+
+        ``pairs`` is ``"reference"`` (each against the first), ``"sequential"`` or ``"all"``;
+        ``comparison`` is ``"difference"`` or ``"ratio"``, of averages, in each draw.
+        """
+        return prediction_tables.contrasts_table(
+            self.design,
+            self.draws,
+            x,
+            newdata,
+            values=values,
+            pairs=pairs,
+            comparison=comparison,
+            by=by,
+            target=target,
+            kind=kind,
+            seed=self._seed(random_seed),
+            ci_prob=ci_prob,
+        )
+
+    def residuals(
+        self,
+        kind: str = "response",
+        *,
+        new_group: bool = False,
+        random_seed: int | None = None,
+    ) -> Table:
+        """What the model leaves of each row: observed, fitted, residual.
+
+        ``kind`` is ``"response"``, y - E[y]; ``"pearson"``, that over sd[y]; ``"quantile"``,
+        randomised quantile residuals of one posterior draw, independent and standard normal if the
+        model is true, with their probabilities ``pit``. With ``new_group=True`` the groups are
+        drawn anew: the residuals of a level then go together.
+        """
+        found = checks.residuals(
+            self.design,
+            self.draws,
+            kind=kind,
+            new_group=new_group,
+            seed=self._seed(random_seed),
+        )
+        columns = {
+            "observed": self.design.response,
+            "fitted": found.fitted,
+            "residual": found.residual,
+        }
+        if found.pit is not None:
+            columns["pit"] = found.pit
+        groups = "new groups" if new_group else "given the groups"
+        return Table(
+            columns,
+            index=self.design.index,
+            title=f"Residuals, {groups}: {checks.RESIDUALS[kind]}",
+        )
+
+    def check(self, *, random_seed: int | None = None) -> Checks:
+        """Verdicts on the model, with what to do; ``fit.plot.check()`` is their figure.
+
+        Distribution, dispersion, trends and spread of the residuals, along the fitted values, in
+        each level and along each predictor, zeros and ones, outliers, the normality of the group
+        effects, and the sampler; each against data that the model makes at the same draws.
+        """
+        return checks.check(self.design, self.draws, self.diagnostics, seed=self._seed(random_seed))
+
+    def ppc(
+        self,
+        stat: str | Callable[[np.ndarray], Any] = "mean",
+        group: str | None = None,
+        *,
+        new_group: bool = False,
+        ci_prob: float = CI_PROB,
+        random_seed: int | None = None,
+    ) -> Table:
+        """A number of the response beside what the model makes of it, in all rows or each level.
+
+        ``stat`` is a name (mean, sd, median, min, max, range, zeros, ones) or a function of a
+        vector.
+        """
+        return checks.ppc_table(
+            self.design,
+            self.draws,
+            stat,
+            group,
+            new_group=new_group,
+            seed=self._seed(random_seed),
+            ci_prob=ci_prob,
+        )
+
+    def posterior_predictive(
+        self,
+        draws: int = 500,
+        *,
+        new_group: bool = False,
+        random_seed: int | None = None,
+    ) -> np.ndarray:
+        """Responses that the model makes for the rows of the fit, (draws, rows)."""
+        return checks.posterior_predictive(
+            self.design,
+            self.draws,
+            at_most=draws,
+            new_group=new_group,
+            seed=self._seed(random_seed),
+        )
+
+    def log_likelihood(self) -> xr.DataArray:
+        """log p(y_i | parameters) of each draw and row, (chain, draw, row).
+
+        Made when it is first asked for, and then the group ``log_likelihood`` of ``idata``, where
+        ArviZ looks for it.
+        """
+        import xarray as xr
+
+        if "log_likelihood" not in self.idata.children:
+            values = comparison.log_likelihood(self.design, self.draws)
+            made = self._labelled(values, np.arange(self.design.n))
+            self.idata["log_likelihood"] = xr.DataTree(made.to_dataset(name="y"))
+        return self.idata["log_likelihood"].to_dataset()["y"]
+
+    def loo(self) -> Elpd:
+        """Leave one row out: expected log predictive density.
+
+        By Pareto-smoothed importance sampling, as ArviZ does it. Warns of rows with a Pareto k
+        beyond ArviZ's limit.
+        """
+        values = self.log_likelihood().transpose("chain", "draw", "row").to_numpy()
+        return comparison.leave_out(
+            values.reshape(-1, self.design.n),
+            labels=list(self.design.index),
+            unit="row",
+            method="LOO",
+            chains=self.idata["posterior"].sizes["chain"],
+        )
+
+    def logo(self, group: str | None = None) -> Elpd:
+        """Leave one group out: how well the model predicts a new level with all its rows.
+
+        ``log p(y_j | y_-j)``, coefficients and group effects integrated out exactly in each draw
+        of the sds, correlations and sigma. For Gaussian models with normal priors of the
+        coefficients.
+        """
+        self._blocks(None)
+        block = self.design.block(group)
+        draws = comparison.thinned_for_groups(self.design, self.draws)
+        values = comparison.held_out_groups(self.design, draws, self.priors, block)
+        whole = draws.n == self.draws.n
+        return comparison.leave_out(
+            values,
+            labels=block.levels,
+            unit=block.name,
+            method="LOGO",
+            chains=self.idata["posterior"].sizes["chain"] if whole else 1,
+        )
+
+    def squeeze_sensitivity(
+        self, constants: Sequence[float] = (0.05, 0.25, 0.5, 1.0), *, progressbar: bool = True
+    ) -> Table:
+        """A beta model refitted with other constants s in ``hm.squeeze(y, s=s)``.
+
+        `hm.squeeze_sensitivity` has more to choose.
+        """
+        from hiermodels import squeeze_sensitivity
+
+        return squeeze_sensitivity(self, constants, progressbar=progressbar)
 
     def save_posterior(self, path: str | Path) -> Path:
         """Write the posterior as netCDF, which ArviZ and xarray read."""

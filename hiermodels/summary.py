@@ -13,9 +13,10 @@ from hiermodels.design import Block, Design
 from hiermodels.diagnostics import Diagnostics
 from hiermodels.draws import Draws, summarise
 from hiermodels.engines import ENGINES
+from hiermodels.nesting import find_nesting
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
-from hiermodels.tables import fixef_table, heading
+from hiermodels.tables import fixef_table, heading, parameters_table
 
 __all__ = ["Summary", "build_summary"]
 
@@ -27,12 +28,13 @@ class Summary:
     lines: tuple[str, ...]
     groups: Table
     common: Table
+    own: Table
     sampler: tuple[str, ...]
     priors: Table
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        return self.groups, self.common
+        return self.groups, self.common, self.own
 
     def text(self) -> str:
         """For a terminal."""
@@ -86,12 +88,14 @@ def build_summary(
     """Gather the page; ``attributes`` are those of the posterior."""
     common = fixef_table(design, draws, ci_prob=ci_prob)
     names = ["Intercept" if t == "Intercept" else f"beta[{t}]" for t in common["term"]]
-    common["ess_bulk"] = [round(diagnostics.of(name)[1]) for name in names]
-    common["r_hat"] = [round(diagnostics.of(name)[0], 3) for name in names]
+    add_diagnostics(common, names, diagnostics)
+    own = parameters_table(design, draws, ci_prob=ci_prob)
+    add_diagnostics(own, list(own["parameter"]), diagnostics)
     return Summary(
         lines=tuple(opening(design, attributes)),
         groups=groups_table(design, draws, ci_prob=ci_prob),
         common=common,
+        own=own,
         sampler=("Sampler", *sampling_lines(attributes, draws), *diagnostics.words()),
         priors=Table(
             priors.rows(),
@@ -99,6 +103,12 @@ def build_summary(
             title="Priors",
         ),
     )
+
+
+def add_diagnostics(table: Table, names: list[str], diagnostics: Diagnostics) -> None:
+    """Columns for the effective sample size and R-hat of each row's parameter."""
+    table["ess_bulk"] = [round(diagnostics.of(name)[1]) for name in names]
+    table["r_hat"] = [round(diagnostics.of(name)[0], 3) for name in names]
 
 
 def opening(design: Design, attributes: Mapping[str, Any]) -> list[str]:
@@ -113,7 +123,7 @@ def opening(design: Design, attributes: Mapping[str, Any]) -> list[str]:
     if design.rows.n_dropped:
         counts = ", ".join(f"{n} in {c!r}" for c, n in design.rows.missing.items())
         lines.insert(3, f"{design.rows.n_dropped} rows dropped, missing values: {counts}")
-    return lines
+    return [*lines, *find_nesting(design).lines()]
 
 
 def sampling_lines(attributes: Mapping[str, Any], draws: Draws) -> list[str]:

@@ -5,7 +5,8 @@ Long frames with ``estimate``, ``lower``, ``upper``; the title says which estima
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from hiermodels.design import INTERCEPT, Block, Design
 from hiermodels.draws import ENOUGH, Draws, Interval, level_interval, standard_covariance, summarise
 from hiermodels.effects import common_effects, group_coefficients
 from hiermodels.expected import is_linear
+from hiermodels.families import Parameter
 from hiermodels.icc import Curves
 from hiermodels.points import trials_of
-from hiermodels.posterior import coefficient_terms
+from hiermodels.posterior import CUT, coefficient_terms, coordinates
 from hiermodels.printing import Table
 from hiermodels.ranks import Ranking
 from hiermodels.remaining import Left
@@ -41,6 +43,7 @@ __all__ = [
     "fixef_table",
     "icc_curve_table",
     "icc_table",
+    "parameters_table",
     "r2_table",
     "ranef_table",
     "ranks_table",
@@ -82,13 +85,65 @@ def fixef_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
     )
 
 
+def parameters_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
+    """The family's own parameters, without the residual sd, which is among the groups.
+
+    One without a formula is on its natural scale; of one that has a formula the coefficients, sds
+    and correlations are on the scale of its link. The names are those of the posterior.
+    """
+    rows = [
+        row
+        for parameter in design.parameters
+        for row in own_rows(design, draws, parameter)
+        if parameter.name != design.family.residual or parameter.name in design.extras
+    ]
+    kinds = np.array([center for *_, center in rows], dtype=object)
+    stacked = np.column_stack([v for _, _, v, _ in rows]) if rows else np.empty((draws.n, 0))
+    columns = estimate_columns(summarise(stacked, center="median", ci_prob=ci_prob))
+    columns["estimate"] = np.where(kinds == "mean", stacked.mean(axis=0), columns["estimate"])
+    return Table(
+        {"parameter": [r[0] for r in rows], "scale": [r[1] for r in rows], **columns},
+        title=heading("Family", "mean of coefficients, median of the rest", ci_prob),
+    )
+
+
+def own_rows(
+    design: Design, draws: Draws, parameter: Parameter
+) -> Iterator[tuple[str, str, Array, str]]:
+    """Name in the posterior, scale, draws, and which estimate it has."""
+    name, link = parameter.name, parameter.link
+    if name not in design.extras:
+        values = draws.auxiliary[name]
+        if values.ndim == 1:
+            yield name, "", values, "median"
+            return
+        labels = coordinates(design)[CUT]
+        yield from ((f"{name}[{c}]", "", values[:, k], "median") for k, c in enumerate(labels))
+        return
+    predictor, own = design.extras[name], draws.extras[name]
+    if predictor.intercept:
+        yield f"{name}_Intercept", link, own.intercept, "mean"
+    for k, term in enumerate(predictor.terms):
+        yield f"{name}_beta[{term}]", link, own.beta[:, k], "mean"
+    for block in predictor.blocks:
+        sd, cor = own.sd[block.name], own.cor[block.name]
+        for k, term in enumerate(block.terms):
+            yield f"{name}_sd_{block.name}[{term}]", link, sd[:, k], "median"
+        for part in block.parts:
+            for i, j in combinations(part, 2):
+                terms = f"{block.terms[i]}, {block.terms[j]}"
+                yield f"{name}_cor_{block.name}[{terms}]", "", cor[:, j, i], "median"
+
+
 def moments_note(draws: Draws, block: Block) -> str:
-    """What the intervals are where exact moments were kept instead of draws."""
+    """What the intervals are where moments were kept instead of draws."""
     if block.name not in draws.moments:
         return ""
     n = draws.with_effects.n
+    exact = all(moments.exact for moments in draws.moments[block.name].values())
+    whose = "exact" if exact else "those of all draws"
     source = f"{n} draws" if n >= ENOUGH else "a normal distribution"
-    return f"Means and sds are exact; the intervals have the shape of {source}."
+    return f"Means and sds are {whose}; the intervals have the shape of {source}."
 
 
 def level_rows(block: Block, terms: Sequence[str]) -> dict[str, Any]:
@@ -173,7 +228,8 @@ def varcorr_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
     if draws.residual is not None:
         rows.append(("residual", "", "", "sd", draws.residual))
         rows.append(("residual", "", "", "variance", draws.residual**2))
-    found = summarise(np.column_stack([r[-1] for r in rows]), center="median", ci_prob=ci_prob)
+    values = np.column_stack([r[-1] for r in rows]) if rows else np.empty((draws.n, 0))
+    found = summarise(values, center="median", ci_prob=ci_prob)
     return Table(
         {
             "group": [r[0] for r in rows],

@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from hiermodels.comparison import check_comparable, compare_table
 from hiermodels.data import Rows
 from hiermodels.design import INTERCEPT, Block, Columns, Design, coarser, nested_in
 from hiermodels.draws import Draws, Interval, summarise
 from hiermodels.effects import common_effects, group_coefficients
-from hiermodels.errors import DataError, FormulaError
+from hiermodels.errors import DataError, FormulaError, lookup
 from hiermodels.fitting import Model, new_seed
 from hiermodels.printing import Table
 from hiermodels.priors import Prior, Priors, build_priors
-from hiermodels.results import CI_PROB
+from hiermodels.results import CI_PROB, Fit
 from hiermodels.tables import heading, interval_columns, level_rows
 
-__all__ = ["pooling"]
+__all__ = ["compare", "pooling"]
 
 type Array = np.ndarray
 
 #: Columns of a fixed-effect fit beyond which it is not worth making.
 MAX_COLUMNS = 1000
+
+
+def compare(fits: Mapping[str, Fit], *, by: str = "loo", group: str | None = None) -> Table:
+    """Several fits of the same rows by how well they predict: ``hm.compare({"a": a, "b": b})``.
+
+    ``by`` is ``"loo"``, one row left out, or ``"logo"``, one level of ``group``. Best first, with
+    the difference from the best, its paired standard error, and stacking weights.
+
+    Raises
+    ------
+    DataError
+        Fits of other rows, or of another response.
+    """
+    if len(fits) < 2:
+        raise DataError("a comparison takes at least two fits: {'without x': a, 'with x': b}")
+    method = lookup(by, {"loo": Fit.loo, "logo": lambda f: f.logo(group)}, what="method")
+    check_comparable({name: fit.design for name, fit in fits.items()})
+    return compare_table({str(name): method(fit) for name, fit in fits.items()})
 
 
 def pooling(
@@ -34,6 +53,8 @@ def pooling(
     *,
     family: str = "gaussian",
     link: str | None = None,
+    dispersion: str | None = None,
+    zi: str | None = None,
     priors: Mapping[str, Any] | None = None,
     weights: Any = None,
     se: Any = None,
@@ -68,6 +89,8 @@ def pooling(
         data,
         family=family,
         link=link,
+        dispersion=dispersion,
+        zi=zi,
         priors=priors,
         weights=weights,
         se=se,
@@ -121,17 +144,11 @@ def complete_design(design: Design) -> Design:
 
 
 def replace_common(design: Design, common: Columns, *, intercept: bool) -> Design:
-    return Design(
-        formula=design.formula,
-        family=design.family,
-        response_name=design.response_name,
-        response=design.response,
-        offset=design.offset,
+    return replace(
+        design,
         intercept=intercept,
         common=common,
         blocks=(),
-        weights=design.weights,
-        se=design.se,
         rows=Rows(frame=design.rows.frame, missing=design.rows.missing, n_dropped=0),
     )
 
@@ -216,7 +233,7 @@ def within_span(columns: Array, column: Array) -> bool:
 def complete_priors(model: Model) -> Priors:
     """The priors of the full model, of the parameters that complete pooling has."""
     full = model.priors
-    return Priors(intercept=full.intercept, beta=full.beta, sd=(), cor=(), auxiliary=full.auxiliary)
+    return replace(full, sd=(), cor=())
 
 
 def unpooled_priors(unpooled: Unpooled, model: Model) -> Priors:
@@ -232,7 +249,8 @@ def unpooled_priors(unpooled: Unpooled, model: Model) -> Priors:
         for name, prior in zip(unpooled.design.terms, each, strict=False)
         if prior is not None
     }
-    given |= {p.parameter: p.given for p in full.auxiliary}
+    own = (*full.auxiliary, *(p for extra in full.extras.values() for p in extra))
+    given |= {p.parameter: p.given for p in own}
     if unpooled.design.intercept and full.intercept is not None:
         given[INTERCEPT] = full.intercept.given
     return build_priors(unpooled.design, given)

@@ -8,6 +8,7 @@ import xarray as xr
 
 from hiermodels.design import Design
 from hiermodels.fitting import Model
+from hiermodels.posterior import coordinates, dimensions, label_draws
 from hiermodels.results import Fit
 
 
@@ -105,3 +106,32 @@ def made_up_fit(
     model = Model(formula, table() if data is None else data, se=se)
     tree = xr.DataTree.from_dict({"posterior": posterior(model.design, seed=seed)})
     return Fit(design=model.design, priors=model.priors, idata=tree)
+
+
+def random_posterior(model: Model, *, seed: int = 1, chains: int = 2, draws: int = 60) -> Fit:
+    """A fit of any family with numbers of the right sign and shape, not a posterior of anything."""
+    rng, design = np.random.default_rng(seed), model.design
+    coords, made = coordinates(design), {}
+    for name, dims in dimensions(design).items():
+        values = rng.normal(size=(chains, draws, *(len(coords[d]) for d in dims)))
+        if "sd_" in name or name in ("sigma", "nu", "alpha", "phi"):
+            values = np.exp(0.2 * values)
+        elif "cor_" in name:
+            q = values.shape[-1]
+            values = np.where(np.eye(q) > 0, 1.0, np.tanh(values[..., :1, :1]) / q)
+        elif name in ("zi", "zoi", "coi"):
+            values = 1 / (1 + np.exp(-values))
+        elif name == "threshold":
+            values = np.sort(values, axis=-1)
+        made[name] = values
+    dataset = label_draws(design, made)
+    dataset.attrs = {
+        "engine": "pymc",
+        "chains": chains,
+        "engine_reason": "made up",
+        "random_seed": seed,
+        "divergences": 0,
+        "draws_made": draws,
+    }
+    tree = xr.DataTree.from_dict({"posterior": dataset})
+    return Fit(design=design, priors=model.priors, idata=tree)

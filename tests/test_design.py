@@ -245,7 +245,7 @@ FAULTS = {
         "y ~ x + (1 | pop)",
         with_column("y", 3.0),
         DataError,
-        "the response 'y' is 3 in all 120 rows: a Gaussian model has nothing to explain. "
+        "the response 'y' is 3 in all 120 rows: a model has nothing to explain. "
         "Check that it is the right column.",
     ),
     "infinite value": (

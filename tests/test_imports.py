@@ -12,18 +12,25 @@ import hiermodels
 #: From the formula text to the command line. A new module has its place in this list.
 ORDER = [
     "errors",
+    "distributions",
     "formula",
     "families",
     "data",
+    "columns",
+    "response",
     "design",
+    "merging",
     "printing",
+    "nesting",
     "priors",
     "posterior",
+    "prior_predictive",
     "model",
+    "progress",
     "density",
     "collapsed",
+    "rowwise",
     "engines",
-    "progress",
     "sampling",
     "draws",
     "effects",
@@ -32,20 +39,27 @@ ORDER = [
     "variance",
     "icc",
     "working",
+    "predictive",
+    "prediction",
     "shrinkage",
     "ranks",
     "remaining",
     "diagnostics",
+    "checks",
+    "comparison",
     "equations",
     "tables",
     "sentences",
+    "prediction_tables",
     "summary",
     "plots",
     "variance_plots",
+    "prediction_plots",
     "results",
     "fitting",
     "bridge",
     "workflows",
+    "squeezing",
     "calibration",
     "simulation",
     "datasets",
@@ -58,7 +72,7 @@ FOLDER = Path(hiermodels.__file__).parent
 def files(name: str) -> list[Path]:
     """The source of a module, or of all modules of a package."""
     path = FOLDER / f"{name}.py"
-    return [path] if path.exists() else sorted((FOLDER / name).glob("*.py"))
+    return [path] if path.exists() else sorted((FOLDER / name).rglob("*.py"))
 
 
 def imported(path: Path) -> set[str]:

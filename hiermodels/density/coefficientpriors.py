@@ -14,6 +14,7 @@ and its log density in t is that of b plus log |db/dt|:
     LAPLACE   const - |b - a|/s
     LOGISTIC  const - d - 2 log(1 + exp(-d)),  d = |b - a|/s
     FLAT      const                                           Uniform
+    SHARE     const + a log b + c log(1 - b), of t itself     Beta
     POSITIVE  the forms of `priors`, which are densities of t = log b already.
 """
 
@@ -24,7 +25,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import gammaln, log_ndtr
+from numpy.typing import NDArray
+from scipy.special import betaln, expit, gammaln, log_ndtr
 
 from .compilation import kernel
 from .priors import POSITIVE_PRIORS, add_log_prior
@@ -36,11 +38,12 @@ __all__ = [
     "add_coefficient_prior",
     "compile_prior",
     "from_line",
+    "from_line_many",
     "to_line",
 ]
 
 LINE, ABOVE, BELOW, BETWEEN = range(4)
-POSITIVE, GAUSS, T, LAPLACE, LOGISTIC, FLAT = range(6)
+POSITIVE, GAUSS, T, LAPLACE, LOGISTIC, FLAT, SHARE = range(7)
 HALF_LOG_2PI = 0.5 * np.log(2.0 * np.pi)
 
 
@@ -111,6 +114,11 @@ def _uniform(given: Mapping[str, float]) -> CompiledPrior:
     return CompiledPrior(BETWEEN, FLAT, 0, -np.log(upper - lower), lower=lower, upper=upper)
 
 
+def _beta(given: Mapping[str, float]) -> CompiledPrior:
+    a, b = given["alpha"], given["beta"]
+    return CompiledPrior(BETWEEN, SHARE, 0, -betaln(a, b), a=a, c=b, upper=1.0)
+
+
 def _truncated_normal(given: Mapping[str, float]) -> CompiledPrior:
     mean, sd = given["mu"], given["sigma"]
     lower, upper = given.get("lower", -np.inf), given.get("upper", np.inf)
@@ -167,6 +175,7 @@ COEFFICIENT_PRIORS: dict[str, Callable[[Mapping[str, float]], CompiledPrior]] = 
     "Laplace": _laplace,
     "Logistic": _logistic,
     "Uniform": _uniform,
+    "Beta": _beta,
     "TruncatedNormal": _truncated_normal,
 } | {name: _positive(name) for name in POSITIVE_PARAMETERS}
 """Parameters in PyMC to the kernel's form, by the name in PyMC."""
@@ -181,6 +190,17 @@ def to_line(value: float, prior: CompiledPrior) -> float:
         return float(np.log(share) - np.log1p(-share))
     distance = value - prior.lower if prior.line == ABOVE else prior.upper - value
     return float(np.log(distance)) if distance > 0 else 0.0
+
+
+def from_line_many(prior: CompiledPrior, t: NDArray) -> NDArray[np.float64]:
+    """Coefficients of many t."""
+    if prior.line == ABOVE:
+        return prior.lower + np.exp(t)
+    if prior.line == BELOW:
+        return prior.upper - np.exp(t)
+    if prior.line == BETWEEN:
+        return prior.lower + (prior.upper - prior.lower) * expit(t)
+    return t
 
 
 @kernel
@@ -213,6 +233,12 @@ def add_coefficient_prior(forms, numbers, t, coefficient, gradient):
     """
     if forms[1] == POSITIVE:
         return add_log_prior(np.full(1, t), forms[2:3], numbers[:4].reshape((1, 4)), gradient[:1])
+    if forms[1] == SHARE:
+        share, other = 1.0 / (1.0 + np.exp(-t)), 1.0 / (1.0 + np.exp(t))
+        gradient[0] += numbers[1] * other - numbers[3] * share
+        softplus = np.log1p(np.exp(-abs(t)))
+        log_share, log_other = min(t, 0.0) - softplus, min(-t, 0.0) - softplus
+        return numbers[0] + numbers[1] * log_share + numbers[3] * log_other
     lower, upper = numbers[4], numbers[5]
     density, by_value = _log_density(forms[1], coefficient, numbers[1], numbers[2], numbers[3])
     log_jacobian, log_slope = _log_jacobian(forms[0], t, lower, upper)

@@ -2,8 +2,8 @@
 changes.
 
 Numba's cache watches the one file a kernel stands in, and so keeps an old callee in a cached
-caller. Here every cache entry carries one stamp of all sources of this package. Where the package
-directory is read-only, numba itself moves the cache to the user's cache directory.
+caller. Here every cache entry carries one stamp of all sources in the kernel's folder. Where the
+package directory is read-only, numba itself moves the cache to the user's cache directory.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import ccallback
 from numba.core.ccallback import CFunc
 from numba.core.registry import cpu_target
 from numba.core.sigutils import normalize_signature
 
-__all__ = ["SUM", "Callback", "callback", "kernel"]
+__all__ = ["SUM", "Callback", "callback", "elementwise", "kernel"]
 
 SUM = {"reassoc", "contract", "nsz"}
 """Fast-math flags for sums: they may be reordered, and so vectorised; inf and nan keep their
@@ -27,19 +28,25 @@ meaning."""
 
 
 @cache
-def _stamp() -> str:
+def _stamp(folder: Path) -> str:
+    """One stamp of all sources in a folder and of this file.
+
+    A sub-package reads nothing but this file from its parent, and is called through pointers, so
+    that an edit of the one does not concern the other.
+    """
     digest = hashlib.sha256(numba.__version__.encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in [Path(__file__), *sorted(folder.glob("*.py"))]:
         digest.update(source.read_bytes())
     return digest.hexdigest()
 
 
-def _cache_on_disk(compiled: Any) -> None:
+def _cache_on_disk(compiled: Any, function: Callable) -> None:
     try:
         compiled.enable_caching()
     except RuntimeError:  # neither the package's folder nor the user's: each process compiles anew
         return
-    compiled._cache._cache_file._source_stamp = _stamp()
+    folder = Path(function.__code__.co_filename).parent
+    compiled._cache._cache_file._source_stamp = _stamp(folder)
 
 
 def kernel(
@@ -60,26 +67,68 @@ def kernel(
             "no_cfunc_wrapper": True,  # nobody passes kernels to kernels; a tenth of the time
         }
         compiled = numba.njit(**options)(function)
-        _cache_on_disk(compiled)
+        _cache_on_disk(compiled, function)
         return compiled
 
     return compile_lazily if function is None else compile_lazily(function)
 
 
-class Callback:
-    """A C callback, compiled when it is first called for, or loaded from the cache."""
+def elementwise(function: Callable) -> Any:
+    """Compile a function of scalars into each of its callers, where a loop over it can use SIMD.
 
-    def __init__(self, function: Callable, signature: Any) -> None:
+    Only multiplications and additions may be fused: sums keep their order, as compensated sums
+    and the rounding by a large constant need. Callees inherit these flags where they set none.
+    """
+    options: dict[str, Any] = {
+        "error_model": "numpy",
+        "nogil": True,
+        "fastmath": {"contract"},
+        "forceinline": True,
+        "no_cfunc_wrapper": True,
+        "no_cpython_wrapper": True,
+    }
+    return numba.njit(**options)(function)
+
+
+class _SeparateCompiler(ccallback._CFuncCompiler):  # type: ignore[name-defined]
+    def _customize_flags(self, flags: Any) -> Any:
+        flags = super()._customize_flags(flags)
+        flags.noalias = True
+        return flags
+
+
+class _SeparateCFunc(CFunc):
+    """A C callback of which no two pointers lead to the same memory."""
+
+    _compiler: Any
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        made = self._compiler
+        self._compiler = _SeparateCompiler(
+            made.py_func, made.targetdescr, made.targetoptions, made.locals, made.pipeline_class
+        )
+
+
+class Callback:
+    """A C callback, compiled when it is first called for, or loaded from the cache.
+
+    `separate` promises that its pointers lead to arrays that do not overlap, so that loops over
+    them need no check before they use SIMD.
+    """
+
+    def __init__(self, function: Callable, signature: Any, *, separate: bool = False) -> None:
         self.function, self.signature = function, signature
+        self.kind = _SeparateCFunc if separate else CFunc
 
     def _declared(self) -> CFunc:
-        made = CFunc(
+        made = self.kind(
             self.function,
             normalize_signature(self.signature),
             locals={},
             options={"error_model": "numpy"},
         )
-        _cache_on_disk(made)
+        _cache_on_disk(made, self.function)
         return made
 
     @cached_property

@@ -26,7 +26,7 @@ from numba.core.ccallback import CFunc
 from numpy.typing import NDArray
 
 from .collapsed import dense_likelihood, sparse_likelihood
-from .compilation import callback, kernel
+from .compilation import Callback, callback, kernel
 from .layout import Section, Size, floats, integers
 from .priors import add_log_prior
 
@@ -37,6 +37,7 @@ __all__ = [
     "Coordinates",
     "dense_callback",
     "density_callback",
+    "enter_theta",
     "evaluate",
     "expansion_callback",
     "first_use",
@@ -113,7 +114,7 @@ def to_theta(x, words, theta, slope, log_slope):
 
 
 @kernel
-def _enter(x, words, theta, slope, log_slope, gradient):
+def enter_theta(x, words, theta, slope, log_slope, gradient):
     """Write theta and its slopes; return the log prior of t and write its gradient by theta."""
     value = to_theta(x, words, theta, slope, log_slope)
     for k in range(len(theta)):
@@ -138,7 +139,8 @@ def _leave(value, words, slope, log_slope, inner, gradient, result):
 
 
 @kernel
-def _buffer(pointer):
+def buffer_at(pointer):
+    """The buffer at an address."""
     table = numba.carray(pointer, (2 * N_SECTIONS,), np.int64)
     return numba.carray(
         pointer, (table[2 * N_SECTIONS - 2] + table[2 * N_SECTIONS - 1],), np.float64
@@ -147,15 +149,16 @@ def _buffer(pointer):
 
 _DOUBLES = types.CPointer(types.float64)
 DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.voidptr)
+EXPANSION = types.int64(types.uint64, types.uint64, _DOUBLES, _DOUBLES, types.voidptr)
 
 
 @callback(DENSITY)
 def dense_callback(n, x, gradient, value, data):
     """Nutpie's log-density where the rest is small: writes value and gradient, returns 0 or
     rejects."""
-    d, words = int(n), _buffer(data)
+    d, words = int(n), buffer_at(data)
     theta, slope, log_slope, inner = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
-    result = _enter(numba.carray(x, (d,)), words, theta, slope, log_slope, inner)
+    result = enter_theta(numba.carray(x, (d,)), words, theta, slope, log_slope, inner)
     result += dense_likelihood(theta, words, inner)
     return _leave(result, words, slope, log_slope, inner, numba.carray(gradient, (d,)), value)
 
@@ -163,34 +166,37 @@ def dense_callback(n, x, gradient, value, data):
 @callback(DENSITY)
 def sparse_callback(n, x, gradient, value, data):
     """Do as `dense_callback` where the rest is large."""
-    d, words = int(n), _buffer(data)
+    d, words = int(n), buffer_at(data)
     theta, slope, log_slope, inner = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
-    result = _enter(numba.carray(x, (d,)), words, theta, slope, log_slope, inner)
+    result = enter_theta(numba.carray(x, (d,)), words, theta, slope, log_slope, inner)
     result += sparse_likelihood(theta, words, inner)
     return _leave(result, words, slope, log_slope, inner, numba.carray(gradient, (d,)), value)
 
 
 def density_callback(words: NDArray[np.float64]) -> CFunc:
     """The log-density for this buffer."""
-    sparse = integers.py_func(words, SIZES)[SPARSE]
-    return sparse_callback() if sparse else dense_callback()
+    return _callback(bool(integers.py_func(words, SIZES)[SPARSE]))()
 
 
-@callback(types.int64(types.uint64, types.uint64, _DOUBLES, _DOUBLES, types.voidptr))
+def _callback(sparse: bool) -> Callback:
+    return sparse_callback if sparse else dense_callback
+
+
+@callback(EXPANSION)
 def expansion_callback(n, n_expanded, x, theta, data):
     """Nutpie's map of a draw to what is stored: theta."""
     d = int(n)
     if n != n_expanded:
         return WRONG_SIZE
     to_theta(
-        numba.carray(x, (d,)), _buffer(data), numba.carray(theta, (d,)), np.empty(d), np.empty(d)
+        numba.carray(x, (d,)), buffer_at(data), numba.carray(theta, (d,)), np.empty(d), np.empty(d)
     )
     return OK
 
 
-def first_use() -> bool:
+def first_use(*, sparse: bool = False) -> bool:
     """Whether the kernels have yet to be compiled on this machine, from these sources."""
-    return not dense_callback.is_cached()
+    return not _callback(sparse).is_cached()
 
 
 def evaluate(

@@ -25,7 +25,7 @@ from .lapack import lapack_addresses
 from .layout import Section, pack
 from .problem import BlockData, GaussianProblem
 
-__all__ = ["CrossProducts", "cross_products"]
+__all__ = ["DENSE_UP_TO", "CrossProducts", "cross_products", "make_dense"]
 
 DENSE_UP_TO = 64
 """Columns of a dense panel; measured: below, vector loops over zeros beat indices."""
@@ -98,7 +98,7 @@ def cross_products(problem: GaussianProblem) -> CrossProducts:
         residual_scale=float(np.sqrt(yy / total)) if yy > 0 else 1.0,
     )
     if len(blocks) > 1 and not products.sparse:
-        sections = _make_dense(sections)
+        sections = make_dense(sections)
     sections |= _factor_sections(blocks, theta, order) | _prior_sections(problem, theta, beta0)
     sections |= _plain_coordinates(theta.size)
     sections[Section.SCALARS] = np.array(
@@ -274,7 +274,7 @@ def _sort_by_level(pointers: NDArray, columns: NDArray, size: int) -> NDArray[np
     return np.sort(level + columns) - level
 
 
-def _make_dense(sections: dict[Section, NDArray]) -> dict[Section, NDArray]:
+def make_dense(sections: dict[Section, NDArray]) -> dict[Section, NDArray]:
     """Panels with all columns, level last."""
     own, pointers = sections[Section.OWN], sections[Section.POINTERS]
     n_levels, q, width = len(own), own.shape[1], len(sections[Section.REST])

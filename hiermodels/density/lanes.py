@@ -28,7 +28,9 @@ __all__ = [
     "lane_scratch",
     "level_products",
     "load_lanes",
+    "log_lanes",
     "score",
+    "subtract_squares",
 ]
 
 LANES = 64
@@ -70,8 +72,8 @@ def eliminate(Lambda, scale, words, n_rest, with_score):
     for start in range(0, n_levels, LANES):
         n = min(LANES, n_levels - start)
         load_lanes(Lambda, scale, own, panels, start, n, C, G)
-        half_log += _log_lanes(C, n)
-        _subtract_squares(T, G, n)
+        half_log += log_lanes(C, n)
+        subtract_squares(T, G, n)
         if with_score:
             _residual_lanes(scale, own, panels, start, n, G, R)
             _add_products(products, R, n)
@@ -144,7 +146,7 @@ def _residual_lanes(scale, own, panels, start, n, G, R):
 
 
 @kernel
-def _log_lanes(C, n):
+def log_lanes(C, n):
     """Sum of log C_kk; C_kk >= 1, and a few factors at a time do not overflow."""
     total = 0.0
     for start in range(0, n, LOGS_AT_ONCE):
@@ -157,7 +159,7 @@ def _log_lanes(C, n):
 
 
 @kernel
-def _subtract_squares(T, G, n):
+def subtract_squares(T, G, n):
     for a in range(T.shape[0]):
         for b in range(a + 1):
             total = 0.0

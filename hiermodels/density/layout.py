@@ -50,6 +50,19 @@ class Section(IntEnum):
     SCALE = 14  # (d, d) linear map of the sampler's coordinates
     BENDS = 15  # (d,) forms of the elementwise map
     KNEES = 16  # (d,) where that map bends
+    # What follows is of models whose rows are not summed up in cross-products (`rows`).
+    RESPONSE = 17  # (N,)
+    TRIALS = 18  # (N,)
+    COUNTS = 19  # (N,) how often a row counts
+    OFFSETS = 20  # (K, N) of each predictor
+    CONSTANT = 21  # (K,) whether a predictor is the same in all rows
+    COMMON_COLUMNS = 22  # (p, N)
+    COMMON_PREDICTORS = 23  # (p,) which predictor a common column is of
+    COMMON_FORMS = 24  # (p, 4) line, form, inner form of each coefficient's prior, and its link
+    COMMON_NUMBERS = 25  # (p, 6) constant, a, b, c, lower, upper
+    GROUP_COLUMNS = 26  # (sum of q, N)
+    GROUP_LEVELS = 27  # (F, N) level of each row
+    GROUP_PREDICTORS = 28  # (F,)
 
 
 class Size(IntEnum):
@@ -62,6 +75,10 @@ class Size(IntEnum):
     POTRI = 4
     SPARSE = 5
     VALUE_ONLY = 6  # the gradient is not wanted (sparse)
+    ROWS = 7
+    PREDICTORS = 8
+    LIKELIHOOD = 9  # address
+    ORDERED = 10  # first of the coefficients that are ordered thresholds, or p
 
 
 class Scalar(IntEnum):

@@ -24,6 +24,7 @@ __all__ = [
     "own_products",
     "score",
     "solve_level",
+    "subtract_square",
 ]
 
 OWN, PANELS = np.int64(Section.OWN), np.int64(Section.PANELS)
@@ -113,7 +114,7 @@ def eliminate(Lambda, scale, words, n):
         columns, panel = level_columns(words, j), level_panel(words, q, j)
         solve_level(C, Lambda, scale, panel, G)
         for k in range(q):
-            _subtract_square(T, G[k], columns)
+            subtract_square(T, G[k], columns)
     for a in range(n + 1):
         for b in range(a):
             T[b, a] = T[a, b]
@@ -121,7 +122,7 @@ def eliminate(Lambda, scale, words, n):
 
 
 @kernel
-def _subtract_square(T, g, columns):
+def subtract_square(T, g, columns):
     """Subtract g g' from the lower triangle of T, on the columns of a level."""
     for a in range(len(columns)):
         row, value = T[columns[a]], g[a]

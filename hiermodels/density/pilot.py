@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from .coordinates import PLAIN, PROBIT, SOFT, Coordinates, evaluate
+from .covariance import Places
 from .crossproducts import CrossProducts
 
 __all__ = ["choose_coordinates"]
@@ -37,7 +38,7 @@ def choose_coordinates(products: CrossProducts) -> Coordinates:
     words = bent.write(products.words)
     mode = _find_mode(mode, words)
     return Coordinates(
-        centre=mode, scale=_whitening(_curvature(mode, words)), bends=bends, knees=knees
+        centre=mode, scale=whitening(_curvature(mode, words)), bends=bends, knees=knees
     )
 
 
@@ -76,16 +77,23 @@ def _curvature(x: NDArray[np.float64], words: NDArray[np.float64]) -> NDArray[np
 def choose_bends(
     products: CrossProducts, mode: NDArray, curvature: NDArray
 ) -> tuple[NDArray, NDArray]:
+    return bends_of(products.theta.places, mode, curvature)
+
+
+def bends_of(
+    all_places: tuple[Places, ...], mode: NDArray, curvature: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Forms and knees of the bends of theta, from its mode and the curvature there."""
     bends, knees = np.full(len(mode), PLAIN), np.zeros(len(mode))
     spread = np.minimum(1.0, 1.0 / np.sqrt(np.maximum(np.diag(curvature), 1e-8)))
-    for places in products.theta.places:
+    for places in all_places:
         bends[places.sd] = SOFT
         knees[places.sd] = mode[places.sd] + np.log(spread[places.sd]) + KNEE_SHIFT
         bends[places.partial[places.partial >= 0]] = PROBIT
     return bends, knees
 
 
-def _whitening(curvature: NDArray[np.float64]) -> NDArray[np.float64]:
+def whitening(curvature: NDArray[np.float64]) -> NDArray[np.float64]:
     """Inverse square root of the curvature."""
     if not np.all(np.isfinite(curvature)):
         return np.eye(len(curvature))

@@ -1,0 +1,276 @@
+"""Expressions of a formula into matrices with names, standardised inside.
+
+    x_std = (x - center) / scale
+
+Expressions are evaluated by formulae, sums of plain columns without it. Nothing here knows of
+group levels or of the response.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hiermodels.data import all_finite, is_plain
+from hiermodels.errors import DataError, some_rows
+from hiermodels.families import squeeze
+from hiermodels.formula import NUMPY_FUNCTIONS, Formula
+
+__all__ = ["INTERCEPT", "Columns", "Evaluated", "evaluate", "run_formulae", "standardise"]
+
+type Array = np.ndarray
+#: Evaluates an expression on new rows: (rows, columns).
+type Encoder = Callable[[pd.DataFrame], Array]
+
+INTERCEPT = "Intercept"
+
+
+class LevelMean:
+    """The mean of x in each level, remembered for new data; a new level has the mean it has there.
+
+    m_j = mean of x_i over the rows i of level j.
+    """
+
+    __stateful_transform__ = True
+
+    def __init__(self) -> None:
+        self.means: pd.Series | None = None
+
+    def level_means(self, x: pd.Series, *factors: pd.Series) -> Array:
+        labels = [np.asarray(f) for f in factors]
+        keys = pd.Index(labels[0]) if len(labels) == 1 else pd.MultiIndex.from_arrays(labels)
+        here = pd.Series(np.asarray(x, dtype=float)).groupby(labels).mean()
+        if self.means is None:
+            self.means = here
+        known = self.means.reindex(keys).to_numpy(copy=True)
+        unseen = np.isnan(known)
+        known[unseen] = here.reindex(keys).to_numpy()[unseen]
+        return known
+
+
+class Between(LevelMean):
+    """``between(x, g)``: the mean of x in the level of g. Contextual or compositional effects.
+
+    Source: Enders & Tofighi 2007, Psychological Methods 12(2).
+    """
+
+    def __call__(self, x: pd.Series, *factors: pd.Series) -> Array:
+        return self.level_means(x, *factors)
+
+
+class Within(LevelMean):
+    """``within(x, g)``: the deviation of x from its mean in the level of g."""
+
+    def __call__(self, x: pd.Series, *factors: pd.Series) -> Array:
+        return np.asarray(x, dtype=float) - self.level_means(x, *factors)
+
+
+def namespace() -> dict[str, Any]:
+    """All that a formula can reach beside the columns and formulae's own transforms."""
+    functions = {name: getattr(np, name) for name in NUMPY_FUNCTIONS}
+    return {
+        **functions,
+        "np": SimpleNamespace(**functions),
+        "within": Within,
+        "between": Between,
+        "squeeze": squeeze,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """A matrix with names. Made here, read by every stage.
+
+    ``values`` is (rows, columns) on the user's scale; ``center`` and ``scale`` (columns,) are what
+    is taken out inside; ``encoders`` evaluate the same expressions on new data: frame to columns,
+    with the intercept where the expression has one.
+    """
+
+    names: tuple[str, ...]
+    values: Array
+    dummy: tuple[bool, ...]
+    center: Array
+    scale: Array
+    encoders: tuple[Encoder, ...]
+
+    @property
+    def standardised(self) -> Array:
+        """A new matrix; of many rows it is the largest thing there is."""
+        columns: Array = self.values - self.center
+        columns /= self.scale
+        return columns
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """Columns before anything is standardised. Made by `evaluate`.
+
+    ``offset_encoder`` evaluates the offset on new rows; None where there is none.
+    """
+
+    names: tuple[str, ...]
+    values: Array
+    dummy: tuple[bool, ...]
+    offset: Array
+    encoder: Encoder
+    offset_encoder: Encoder | None = None
+
+
+def run_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Any:
+    """formulae's matrices, its failures told as ours."""
+    from formulae import design_matrices
+    from formulae.environment import Environment
+
+    environment = Environment([namespace()])
+    try:
+        # formulae prints before it raises
+        with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
+            return design_matrices(text, frame, na_action="pass", env=environment)
+    except Exception as error:
+        start = max(formula.text.find(text), 0)
+        raise formula.error(
+            f"cannot evaluate {text!r}: {str(error) or type(error).__name__}",
+            start=start,
+            stop=start + (len(text) if text in formula.text else len(formula.text)),
+        ) from error
+
+
+def evaluate(formula: Formula, text: str, frame: pd.DataFrame) -> Evaluated:
+    """The columns of an expression; offsets are summed apart from them."""
+    plain = plain_columns(text, frame)
+    return evaluate_formulae(formula, text, frame) if plain is None else plain
+
+
+def plain_columns(text: str, frame: pd.DataFrame) -> Evaluated | None:
+    """A sum of numeric columns, such as ``1 + x + z``, read without formulae and its copies."""
+    names = [part.strip() for part in text.split("+")]
+    numeric = {str(c) for c in frame.columns if is_plain(frame[c])}
+    if not set(names) <= numeric | {"0", "1"} or {"0", "1"} <= set(names):
+        return None
+    intercept = "0" not in names
+    chosen = list(dict.fromkeys(n for n in names if n not in ("0", "1")))
+
+    def encode(rows: pd.DataFrame) -> Array:
+        columns = np.empty((len(rows), intercept + len(chosen)))
+        columns[:, :intercept] = 1.0
+        for k, name in enumerate(chosen):
+            columns[:, intercept + k] = rows[name]
+        return columns
+
+    values = encode(frame)
+    return Evaluated(
+        names=(*([INTERCEPT] if intercept else []), *chosen),
+        values=values,
+        dummy=(*([True] if intercept else []), *[False] * len(chosen)),
+        offset=no_offset(len(frame)),
+        encoder=encode,
+    )
+
+
+def no_offset(n: int) -> Array:
+    """Zero in every row, without the memory."""
+    return np.broadcast_to(0.0, (n,))
+
+
+def evaluate_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Evaluated:
+    """Any other expression, by formulae."""
+    encoder = run_formulae(formula, text, frame).common
+    offset = no_offset(len(frame))
+    names: list[str] = []
+    dummy: list[bool] = []
+    values: list[Array] = []
+    for term in encoder.terms.values() if encoder is not None else ():
+        matrix = np.asarray(term.data, dtype=float).reshape(len(frame), -1)
+        check_evaluated(matrix, term.name, frame)
+        if term.kind == "offset":
+            offset = offset + matrix[:, 0]
+            continue
+        names += term.labels
+        dummy += [is_dummy(term)] * matrix.shape[1]
+        values.append(matrix)
+    stacked = np.hstack(values) if values else np.empty((len(frame), 0))
+
+    def encode(rows: pd.DataFrame) -> Array:
+        if encoder is None:
+            return np.empty((len(rows), 0))
+        new = encoder.evaluate_new_data(rows)
+        kept = [new.slices[k] for k, term in encoder.terms.items() if term.kind != "offset"]
+        return np.hstack([np.asarray(new.design_matrix[:, s], dtype=float) for s in kept])
+
+    def encode_offset(rows: pd.DataFrame) -> Array:
+        new = encoder.evaluate_new_data(rows)
+        kept = [new.slices[k] for k, term in encoder.terms.items() if term.kind == "offset"]
+        return np.sum([np.asarray(new.design_matrix[:, s], float)[:, 0] for s in kept], axis=0)
+
+    return Evaluated(
+        names=tuple(names),
+        values=stacked,
+        dummy=tuple(dummy),
+        offset=offset,
+        encoder=encode,
+        offset_encoder=encode_offset if offset.any() else None,
+    )
+
+
+def is_dummy(term: Any) -> bool:
+    """Whether a term's columns say which category a row is in; numbers are standardised."""
+    return all(part.kind == "categoric" for part in getattr(term, "components", []))
+
+
+def check_evaluated(values: Array, name: str, frame: pd.DataFrame) -> None:
+    if all_finite(values):
+        return
+    bad = ~np.isfinite(values.reshape(len(frame), -1)).all(axis=1)
+    if bad.any():
+        raise DataError(
+            f"{name!r} is not a finite number in {some_rows(frame.index[bad])}, "
+            "such as the logarithm of a zero"
+        )
+
+
+def drop_column(columns: Evaluated, name: str) -> Evaluated:
+    kept = [i for i, n in enumerate(columns.names) if n != name]
+    return Evaluated(
+        names=tuple(columns.names[i] for i in kept),
+        values=columns.values if len(kept) == len(columns.names) else columns.values[:, kept],
+        dummy=tuple(columns.dummy[i] for i in kept),
+        offset=columns.offset,
+        encoder=columns.encoder,
+    )
+
+
+def standardise(columns: Evaluated, *, centred: Array) -> Columns:
+    """Where to centre and by what to scale.
+
+    ``centred`` (columns,) says which columns may be centred; dummies are never scaled.
+    """
+    dummy = np.asarray(columns.dummy, dtype=bool)
+    mean = columns.values.mean(axis=0) if len(columns.names) else np.empty(0)
+    sd = columns.values.std(axis=0) if len(columns.names) else np.empty(0)
+    for name, level, spread, free in zip(columns.names, mean, sd, centred, strict=True):
+        # the sd of n equal numbers is rounding error of the size of their mean
+        if spread <= 1e-12 * abs(level) and free:
+            raise DataError(
+                f"{name!r} has the same value in every row: it cannot be told from the intercept. "
+                "Leave it out."
+            )
+    constant = sd <= 1e-12 * np.abs(mean)
+    scale = np.where(dummy, 1.0, np.where(constant, np.maximum(np.abs(mean), 1e-300), sd))
+    return Columns(
+        names=columns.names,
+        values=columns.values,
+        dummy=columns.dummy,
+        center=np.where(centred, mean, 0.0),
+        scale=scale,
+        encoders=(columns.encoder,),
+    )

@@ -1,0 +1,361 @@
+"""A design into findings about its grouping: what may not be meant, before a draw is made.
+
+Findings have counts and the term that repairs; nothing is ever repaired here. What is certainly a
+fault warns; what is a question, as labels that recur under several parents, is a note, for crossed
+factors look the same.
+
+Looked at are the columns of the formula alone: a parent that it does not name is not found.
+"""
+
+from __future__ import annotations
+
+import html
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from scipy.special import stdtr
+
+from hiermodels.design import INTERCEPT, Block, Design, nested_in
+from hiermodels.errors import GroupingWarning
+from hiermodels.families import LINKS
+from hiermodels.printing import Table
+
+__all__ = ["Finding", "Findings", "find_nesting", "warn_of"]
+
+type Array = np.ndarray
+
+#: Levels below which an sd is little more than its prior.
+FEW_LEVELS = 5
+#: Levels below which a predictor with a value for each of them stands for the levels themselves.
+FEW_FOR_PREDICTOR = 10
+#: Probability of a difference between slopes within and between levels, for a note. Never a
+#: warning: it is a test, wrong once in a hundred models, and slopes that differ between levels make
+#: one, too.
+NOTED = 0.01
+#: A share of the variance of a column that is rounding.
+ROUNDING = 1e-10
+PACKAGE = str(Path(__file__).parent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing to know about the grouping. Made by `find_nesting`, read by the user.
+
+    ``certain`` ones are faults and warn; the others are questions. ``counts`` has the numbers that
+    the text names.
+    """
+
+    kind: str
+    group: str
+    certain: bool
+    message: str
+    repair: str
+    counts: dict[str, int]
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.repair}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """All findings about a design. Made by `find_nesting`; empty where there is nothing to say."""
+
+    found: tuple[Finding, ...]
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.found)
+
+    @property
+    def faults(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.found if f.certain)
+
+    def lines(self) -> list[str]:
+        """A sentence or two for each."""
+        return [f"{'Warning' if f.certain else 'Note'}: {f}" for f in self.found]
+
+    def table(self) -> Table:
+        """A row for each finding."""
+        return Table(
+            [
+                (f.kind, f.group, "warning" if f.certain else "note", f.message, f.repair)
+                for f in self.found
+            ],
+            columns=["finding", "group", "weight", "message", "repair"],
+            title="Grouping",
+        )
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines()) or "Nothing to say about the grouping."
+
+    def _repr_html_(self) -> str:
+        return "<br>".join(html.escape(line) for line in repr(self).splitlines())
+
+
+def find_nesting(design: Design) -> Findings:
+    """Findings about the grouping factors of a design, with counts and the term that repairs."""
+    found: list[Finding] = []
+    for first, second in combinations(design.blocks, 2):
+        found += recurring_labels(design, first, second)
+    for predictor in design.predictors:
+        for block in predictor.blocks:
+            found += few_levels(block, prefix=predictor.prefix)
+            found += constant_slopes(block)
+    for block in design.blocks:
+        found += group_in_common(design, block)
+        found += correlated_with_levels(design, block)
+    return Findings(found=tuple(found))
+
+
+def warn_of(findings: Findings) -> None:
+    """One Python warning for each certain fault; notes are for the summary."""
+    for fault in findings.faults:
+        warnings.warn(str(fault), GroupingWarning, skip_file_prefixes=(PACKAGE,))
+
+
+def some(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+def recurring_labels(design: Design, first: Block, second: Block) -> Iterator[Finding]:
+    """Labels of one factor under several levels of another: one thing, or one in each?
+
+    Only where some cell of the two has repeats; with one row in each cell, cells could not be told
+    from the residual, and the factors can only be crossed. Nothing where the formula has the cells
+    beside the two, which answers the question.
+    """
+    if len(first.factor) > 1 or len(second.factor) > 1:
+        return
+    if nested_in(first, second) or nested_in(second, first):
+        return
+    if any({*first.factor, *second.factor} <= set(b.factor) for b in design.blocks):
+        return
+    parent, child = (first, second) if generic(second) >= generic(first) else (second, first)
+    cells = np.unique(
+        child.index.astype(np.int64) * parent.n_levels + parent.index, return_counts=True
+    )
+    if cells[1].max() == 1:
+        return
+    parents = np.bincount(cells[0] // parent.n_levels, minlength=child.n_levels)
+    recurring = int((parents > 1).sum())
+    most = int(parents.argmax())
+    yield Finding(
+        kind="recurring labels",
+        group=child.name,
+        certain=False,
+        message=(
+            f"{recurring} of the {child.n_levels} labels of {child.name!r} recur under several of "
+            f"the {parent.n_levels} levels of {parent.name!r} ({child.levels[most]!r} in "
+            f"{parents[most]}): one {child.name}, or another in each {parent.name}?"
+        ),
+        repair=(
+            f"Another in each, {len(cells[0])} in all: {nested_term(parent, child)}; "
+            "one and the same: this is right."
+        ),
+        counts={
+            "labels": child.n_levels,
+            "recurring": recurring,
+            "parents": parent.n_levels,
+            "most": int(parents[most]),
+            "cells": len(cells[0]),
+        },
+    )
+
+
+def nested_term(parent: Block, child: Block) -> str:
+    """``(1 | parent/child)`` with the columns that the child's term has."""
+    terms = [t for t in child.terms if t != INTERCEPT]
+    inside = " + ".join(terms) if terms else "1"
+    return f"({inside} | {parent.name}/{child.name})"
+
+
+def generic(block: Block) -> float:
+    """The share of labels that name nothing by themselves: a letter, or a number of two digits."""
+    labels = [str(label) for label in block.levels]
+    return float(np.mean([len(t) == 1 or (len(t) == 2 and t.isdigit()) for t in labels]))
+
+
+def few_levels(block: Block, *, prefix: str) -> Iterator[Finding]:
+    """Fewer than five levels say little about an sd."""
+    if block.n_levels < FEW_LEVELS:
+        yield Finding(
+            kind="few levels",
+            group=block.name,
+            certain=True,
+            message=(
+                f"{block.name!r} has {block.n_levels} levels: its sd rests on "
+                f"{some(block.n_levels - 1, 'difference')} and its prior."
+            ),
+            repair=(
+                f"As a common effect: {block.name} outside the bars; "
+                f"or a prior of your own for {prefix}sd_{block.name}."
+            ),
+            counts={"levels": block.n_levels},
+        )
+
+
+def level_means(block: Block, values: Array) -> Array:
+    """The mean of a column in each level."""
+    return np.bincount(block.index, weights=values, minlength=block.n_levels) / block.counts
+
+
+def within_share(block: Block, values: Array) -> float:
+    """The share of a column's variance that lies within levels; 0 of a constant column."""
+    centred = values - values.mean()
+    total = float(centred @ centred)
+    means = level_means(block, centred)
+    inside = total - float(block.counts @ means**2)
+    return max(inside, 0.0) / total if total > 0 else 0.0
+
+
+def constant_slopes(block: Block) -> Iterator[Finding]:
+    """A slope of a column that is constant within the levels is an effect on the level alone."""
+    for k, term in enumerate(block.terms):
+        values = block.columns.values[:, k]
+        if term == INTERCEPT or np.ptp(values) == 0 or block.columns.dummy[k]:
+            continue
+        if within_share(block, values) <= ROUNDING:
+            yield Finding(
+                kind="constant slope",
+                group=block.name,
+                certain=True,
+                message=(
+                    f"{term!r} is constant within each of the {block.n_levels} levels of "
+                    f"{block.name!r}: no level says what its slope is."
+                ),
+                repair=f"Leave it out of the bar: {term} + (1 | {block.name}).",
+                counts={"levels": block.n_levels},
+            )
+
+
+def group_in_common(design: Design, block: Block) -> Iterator[Finding]:
+    """Common columns that leave nothing to the group's intercepts.
+
+    With the columns that are constant within levels, one row a level: as many independent ones as
+    levels explain every intercept; so does a numeric one with a value for each of few levels, but
+    for a line through them.
+    """
+    if INTERCEPT not in block.terms:
+        return
+    columns = design.common.values
+    constant = [
+        k for k in range(len(design.terms)) if within_share(block, columns[:, k]) <= ROUNDING
+    ]
+    if not constant:
+        return
+    means = np.column_stack(
+        [
+            np.ones(block.n_levels),
+            *(
+                (level_means(block, columns[:, k]) - design.common.center[k])
+                / design.common.scale[k]
+                for k in constant
+            ),
+        ]
+    )
+    names = [design.terms[k] for k in constant]
+    told = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    if np.linalg.matrix_rank(means) >= block.n_levels:
+        yield Finding(
+            kind="collinear with the group",
+            group=block.name,
+            certain=True,
+            message=(
+                f"the common effects that are constant within {block.name!r} ({told}) already "
+                f"give each of its {block.n_levels} levels a value of its own."
+            ),
+            repair=f"Leave out either them or (1 | {block.name}).",
+            counts={"levels": block.n_levels, "columns": len(constant)},
+        )
+        return
+    for k, name in zip(constant, names, strict=True):
+        values = len(np.unique(np.round(means[:, 1 + names.index(name)], 9)))
+        numeric = not design.common.dummy[k]
+        if numeric and values == block.n_levels and block.n_levels < FEW_FOR_PREDICTOR:
+            yield Finding(
+                kind="predictor of few levels",
+                group=block.name,
+                certain=True,
+                message=(
+                    f"{name!r} has another value in each of the {block.n_levels} levels of "
+                    f"{block.name!r} and none within: its slope rests on {block.n_levels} points."
+                ),
+                repair=f"More levels of {block.name}; or read its interval with that in mind.",
+                counts={"levels": block.n_levels, "values": values},
+            )
+
+
+def working_response(design: Design) -> Array:
+    """The response on the scale of the link, linearised at its mean: g(m) + (y - m) g'(m)."""
+    y, family = design.response, design.family
+    if family.name == "lognormal":
+        return np.log(y) - design.offset
+    if family.link == "identity" or family.categories:
+        return y - design.offset
+    share = y if design.trials is None else y / design.trials
+    mean = float(np.clip(share.mean(), 1e-6, None if family.link == "log" else 1 - 1e-6))
+    near = np.array([mean * (1 - 1e-6), mean * (1 + 1e-6)])
+    slope = float(np.diff(LINKS[family.link].link(near))[0] / np.diff(near)[0])
+    return (share - mean) * slope - design.offset
+
+
+def correlated_with_levels(design: Design, block: Block) -> Iterator[Finding]:
+    """A predictor whose level means go with the levels' intercepts: its slopes differ within and
+    between.
+
+    The level means of the residual of the within-level regression, regressed on the level means of
+    the predictor, by least squares: t with J - 2 degrees of freedom. Source: Mundlak 1978,
+    Econometrica 46.
+    """
+    if INTERCEPT not in block.terms or block.n_levels < FEW_LEVELS:
+        return
+    columns = design.common.values
+    inside = [
+        k
+        for k in range(len(design.terms))
+        if design.terms[k].isidentifier()
+        and not design.common.dummy[k]
+        and 1e-6 < within_share(block, columns[:, k]) < 1 - 1e-6
+    ]
+    if not inside or any(t.startswith(("within(", "between(")) for t in design.terms):
+        return
+    y = working_response(design)
+    means = np.column_stack([level_means(block, columns[:, k]) for k in range(len(design.terms))])
+    own = level_means(block, y)
+    left = columns - means[block.index]
+    slope = np.linalg.pinv(left.T @ left, hermitian=True) @ (left.T @ (y - own[block.index]))
+    intercepts = own - means @ slope
+    for k in inside:
+        p = slope_probability(intercepts, means[:, k])
+        if p < NOTED:
+            yield between_finding(design.terms[k], block, p)
+
+
+def slope_probability(y: Array, x: Array) -> float:
+    """Two-sided, of a slope of zero through the points of the levels."""
+    x, y, df = x - x.mean(), y - y.mean(), len(x) - 2
+    square = float(x @ x) * float(y @ y)
+    r2 = min(float(x @ y) ** 2 / square, 1 - 1e-12) if square > 0 else 0.0
+    return float(2 * stdtr(df, -np.sqrt(r2 * df / (1 - r2))))
+
+
+def between_finding(term: str, block: Block, p: float) -> Finding:
+    levels = ", ".join(block.factor)
+    return Finding(
+        kind="slopes differ within and between",
+        group=block.name,
+        certain=False,
+        message=(
+            f"the level means of {term!r} go with the intercepts of the {block.n_levels} levels of "
+            f"{block.name!r} (p = {p:.1g}): its slopes within and between levels differ, and one "
+            "slope mixes them."
+        ),
+        repair=f"Both: within({term}, {levels}) + between({term}, {levels}).",
+        counts={"levels": block.n_levels},
+    )

@@ -1,0 +1,165 @@
+"""The left side of a formula into the response of a family: numbers, trials, categories.
+
+y ~ ...                     numbers; counts; 0 and 1, or two labels of which the last is 1
+successes / trials ~ ...    or p(successes, trials), for the families that have trials
+rating ~ ...                ordered categories, numbered from 0
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hiermodels.columns import check_evaluated, run_formulae
+from hiermodels.data import is_plain
+from hiermodels.errors import DataError
+from hiermodels.families import Family, Observed
+from hiermodels.formula import Formula
+
+__all__ = ["Response", "read_response"]
+
+type Array = np.ndarray
+
+#: Categories beyond which an ordinal response was hardly meant.
+MANY = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """A response as the family takes it. Made by `read_response`, read by `design`.
+
+    ``values`` (rows,); ``trials`` (rows,) or None; ``categories`` the labels of what ``values``
+    numbers from 0, or None.
+    """
+
+    name: str
+    values: Array
+    trials: Array | None = None
+    categories: tuple[Any, ...] | None = None
+
+
+def read_response(formula: Formula, frame: pd.DataFrame, family: Family) -> Response:
+    """Evaluate the response, and check that the family can have it.
+
+    Raises
+    ------
+    DataError
+        For a response outside the support, with the rows and the remedy.
+    FormulaError
+        For one that cannot be evaluated.
+    """
+    found = evaluate_for(family, formula, frame)
+    family.check_response(
+        Observed(name=found.name, values=found.values, rows=frame.index, trials=found.trials)
+    )
+    return found
+
+
+def evaluate_for(family: Family, formula: Formula, frame: pd.DataFrame) -> Response:
+    if formula.response.startswith("p(") and formula.quotient and not family.trials:
+        raise formula.error(
+            f"family {family.name!r} has no trials",
+            start=0,
+            stop=len(formula.response),
+            repair="p(successes, trials) is for family='binomial' and 'betabinomial'",
+        )
+    if family.categories:
+        return ordered_categories(formula, frame)
+    if family.trials and formula.quotient:
+        (successes, name), (trials, _) = (numbers(formula, t, frame) for t in formula.quotient)
+        return Response(name=name, values=successes, trials=trials)
+    found = two_labels(formula, frame) if family.name in ("bernoulli", "binomial") else None
+    if found is None:
+        values, name = numbers(formula, formula.response, frame)
+        found = Response(name=name, values=values)
+    if family.name == "binomial" and np.isin(found.values, (0, 1)).all():
+        ones = np.ones(len(found.values))
+        return Response(
+            name=found.name, values=found.values, trials=ones, categories=found.categories
+        )
+    return found
+
+
+def numbers(formula: Formula, text: str, frame: pd.DataFrame) -> tuple[Array, str]:
+    """A number for each row, and what it is called."""
+    column = text.strip("`")
+    if column in frame.columns and is_plain(frame[column]):
+        return frame[column].to_numpy(dtype=float), column
+    if text.replace(".", "", 1).isdigit():
+        return np.full(len(frame), float(text)), text
+    composed = has_operator(text)
+    response = run_formulae(
+        formula, f"I({text}) ~ 1" if composed else f"{text} ~ 1", frame
+    ).response
+    values = np.asarray(response.design_matrix)
+    if response.kind != "numeric" or values.ndim != 1:
+        raise DataError(
+            f"the response {response.name!r} is not a number in each row. "
+            "Make a numeric column of it first."
+        )
+    name = text if composed else str(response.name)
+    values = values.astype(float)
+    check_evaluated(values, name, frame)
+    return values, name
+
+
+def has_operator(text: str) -> bool:
+    """Whether something is computed outside all brackets."""
+    depth = 0
+    for char in text:
+        depth += (char in "([{") - (char in ")]}")
+        if depth == 0 and char in "+-*/":
+            return True
+    return text.startswith("(")
+
+
+def two_labels(formula: Formula, frame: pd.DataFrame) -> Response | None:
+    """0 and 1 from a column that is true or false, or has two labels: the second is the success."""
+    name = formula.response.strip("`")
+    if name not in frame.columns or is_plain(frame[name]):
+        return None
+    labels, codes = label_codes(frame[name])
+    if len(labels) != 2:
+        raise DataError(
+            f"the response {name!r} has {len(labels)} labels: {', '.join(map(str, labels[:6]))}. "
+            "A success or a failure has two; ordered labels are family='ordinal'."
+        )
+    return Response(name=name, values=codes.astype(float), categories=tuple(labels))
+
+
+def label_codes(column: pd.Series) -> tuple[list[Any], Array]:
+    """The labels that occur, in the order of the categories or else sorted; and their numbers."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        used = column.cat.remove_unused_categories()
+        return used.cat.categories.tolist(), used.cat.codes.to_numpy()
+    labels, codes = np.unique(np.asarray(column), return_inverse=True)
+    return labels.tolist(), codes
+
+
+def ordered_categories(formula: Formula, frame: pd.DataFrame) -> Response:
+    """Ordered categories, or numbers, as 0, 1, ..., K - 1."""
+    name = formula.response.strip("`")
+    if name not in frame.columns:
+        values, name = numbers(formula, formula.response, frame)
+        column = pd.Series(values)
+    else:
+        column = frame[name]
+    if not (is_plain(column) or isinstance(column.dtype, pd.CategoricalDtype)):
+        found = ", ".join(map(repr, column.drop_duplicates().tolist()[:3]))
+        raise DataError(
+            f"the response {name!r} has labels without an order, such as {found}. Make it an "
+            "ordered categorical: data[name] = pandas.Categorical(data[name], categories=["
+            "'low', 'mid', 'high'], ordered=True)."
+        )
+    labels, codes = label_codes(column)
+    labels = [int(v) if isinstance(v, float) and v.is_integer() else v for v in labels]
+    if len(labels) > MANY or any(isinstance(v, float) for v in labels):
+        raise DataError(
+            f"the response {name!r} has {len(labels)} different values, such as {labels[0]} and "
+            f"{labels[1]}: a measurement. An ordinal response has few categories; "
+            "family='gaussian' takes numbers."
+        )
+    return Response(name=name, values=codes.astype(float), categories=tuple(labels))

@@ -1,0 +1,208 @@
+"""Leaving out rows and groups, against dense normal conditionals, refits and ArviZ."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import made_up_fit, table
+from scipy import stats
+from scipy.special import logsumexp
+
+import hiermodels as hm
+from hiermodels.collapsed import gaussian_problem
+from hiermodels.comparison import Elpd, held_out_groups, leave_out, root_covariances
+from hiermodels.errors import DataError, ImportanceWarning, NotAvailableError, UnknownNameError
+from hiermodels.fitting import Model
+from hiermodels.results import Fit
+
+
+def dense_conditionals(fit, factor, s):
+    """log p(y_j | y_-j, theta_s) of every level, from the covariance of all rows."""
+    problem = gaussian_problem(fit.design, fit.priors)
+    mean = problem.X @ problem.beta_mean
+    V = (problem.X * problem.beta_sd**2) @ problem.X.T
+    for block, root in zip(problem.blocks, root_covariances(fit.design, fit.draws), strict=True):
+        loadings = block.Z @ root[s]
+        V += (loadings @ loadings.T) * (block.index[:, None] == block.index)
+    if problem.se is not None:
+        V += np.diag(problem.se**2)
+    else:
+        V += np.eye(len(mean)) * fit.draws.residual[s] ** 2
+    index = fit.design.block(factor).index
+    found = []
+    for j in range(index.max() + 1):
+        own, rest = np.flatnonzero(index == j), np.flatnonzero(index != j)
+        gain = np.linalg.solve(V[np.ix_(rest, rest)], V[np.ix_(rest, own)]).T
+        m = mean[own] + gain @ (problem.y[rest] - mean[rest])
+        C = V[np.ix_(own, own)] - gain @ V[np.ix_(rest, own)]
+        found.append(stats.multivariate_normal(m, C).logpdf(problem.y[own]))
+    return np.array(found)
+
+
+@pytest.mark.parametrize(
+    ("formula", "factor", "se"),
+    [
+        ("y ~ x + (x | pop)", "pop", None),
+        ("y ~ x + f + (x || pop)", "pop", None),
+        ("y ~ 1 + (1 | pop)", "pop", "error"),
+        ("y ~ 0 + x + (0 + x | pop)", "pop", None),
+        ("y ~ x + (x | pop) + (1 | year)", "pop", None),
+        ("y ~ x + (x | pop) + (1 | year)", "year", None),
+        ("y ~ x + (x | pop/patch)", "pop", None),
+        ("y ~ x + (1 | pop/patch)", "pop:patch", "error"),
+    ],
+)
+def test_a_group_left_out_is_the_normal_conditional(formula, factor, se):
+    fit = made_up_fit(formula, se=se)
+    found = held_out_groups(fit.design, fit.draws, fit.priors, fit.design.block(factor))
+    assert found.shape == (fit.draws.n, fit.design.block(factor).n_levels)
+    for s in (0, 57, 119):
+        np.testing.assert_allclose(found[s], dense_conditionals(fit, factor, s), rtol=1e-7)
+
+
+def test_frequencies_are_rows():
+    data = table().assign(count=lambda d: 1 + (np.arange(len(d)) % 3))
+    repeated = data.loc[data.index.repeat(data["count"])].reset_index(drop=True)
+    # with a predictor the two would be centred, and so have priors, at other places
+    one = Model("y ~ 1 + (1 | pop)", data, weights="count")
+    two = Model.of(Model("y ~ 1 + (1 | pop)", repeated).design, one.priors)
+    tree = made_up_fit("y ~ 1 + (1 | pop)", data).idata
+    short_fit, long_fit = (Fit(design=m.design, priors=one.priors, idata=tree) for m in (one, two))
+    a, b = (
+        held_out_groups(f.design, f.draws, one.priors, f.design.block("pop"))
+        for f in (short_fit, long_fit)
+    )
+    np.testing.assert_allclose(a, b, rtol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Seven groups of six rows, and priors that do not depend on the data."""
+    rng = np.random.default_rng(4)
+    g = np.repeat(np.arange(7), 6)
+    y = 3 + rng.normal(0, 1.5, 7)[g] + rng.normal(0, 1, len(g))
+    data = pd.DataFrame({"y": y, "g": [f"g{j}" for j in g]})
+    priors = {
+        "Intercept": hm.Prior("Normal", mu=0, sigma=5),
+        "sd_g": hm.Prior("HalfNormal", sigma=2),
+        "sigma": hm.Prior("HalfNormal", sigma=2),
+    }
+    return data, priors
+
+
+def test_logo_is_what_refits_without_each_group_say(small):
+    data, priors = small
+    settings = {"random_seed": 3, "progressbar": False, "draws": 2000}
+    fit = hm.fit("y ~ 1 + (1 | g)", data, priors=priors, **settings)
+    found = fit.logo("g")
+    levels = fit.design.block("g").levels
+    exact, error = [], []
+    for level in levels:
+        rest = hm.fit("y ~ 1 + (1 | g)", data[data["g"] != level], priors=priors, **settings)
+        own = data.loc[data["g"] == level, "y"].to_numpy()
+        d = rest.draws
+        cov = d.sd["g"][:, 0, None, None] ** 2 + d.residual[:, None, None] ** 2 * np.eye(len(own))
+        gap = own - d.intercept[:, None]
+        log = -0.5 * (
+            np.einsum("si,sij,sj->s", gap, np.linalg.inv(cov), gap)
+            + np.linalg.slogdet(cov)[1]
+            + len(own) * np.log(2 * np.pi)
+        )
+        density = np.exp(log - log.max())
+        exact.append(logsumexp(log) - np.log(len(log)))
+        error.append(density.std() / density.mean() / np.sqrt(len(log) / 4))
+    assert fit.logo().elpd == found.elpd
+    # Monte Carlo errors of the refits, and room for as large ones of the importance weights
+    gap = np.abs(found.pointwise - exact)
+    assert (gap < 4 * np.sqrt(2) * np.array(error)).all(), (gap, error)
+    assert gap.sum() < 3 * np.sqrt(2) * np.sum(error)
+    assert max(error) < 0.1, "or the comparison says nothing"
+    assert not found.bad
+
+
+def test_loo_is_arviz_of_the_row_wise_likelihood(small):
+    import arviz as az
+
+    data, priors = small
+    fit = hm.fit("y ~ 1 + (1 | g)", data, priors=priors, random_seed=3, progressbar=False)
+    found = fit.loo()
+    assert "log_likelihood" in fit.idata.children
+    theirs = az.loo(fit.idata, pointwise=True)
+    # ArviZ's own effective sample size of the posterior, ours of the densities, smooth otherwise
+    assert found.elpd == pytest.approx(float(theirs.elpd), abs=0.05)
+    d = fit.draws
+    eta = d.intercept[:, None] + d.effects["g"][:, fit.design.block("g").index, 0]
+    np.testing.assert_allclose(
+        fit.log_likelihood().to_numpy().reshape(d.n, -1),
+        stats.norm.logpdf(data["y"].to_numpy(), eta, d.residual[:, None]),
+    )
+    assert "elpd" in repr(found)
+    assert list(found.table().columns) == ["row", "elpd", "pareto_k"]
+
+
+def test_a_row_far_out_is_named(small):
+    data, priors = small
+    data = data.set_axis([f"r{i}" for i in range(len(data))])
+    data.loc["r3", "y"] = 40.0
+    fit = hm.fit("y ~ 1 + (1 | g)", data, priors=priors, random_seed=3, progressbar=False)
+    with pytest.warns(ImportanceWarning, match=r"Pareto k above .* \(.*r3"):
+        found = fit.loo()
+    assert "r3" in found.bad
+    assert "fit without each" in repr(found)
+
+
+@pytest.mark.filterwarnings("ignore::hiermodels.errors.ImportanceWarning")
+def test_compare_finds_the_model_that_made_the_data():
+    data = hm.load_dataset("sites")
+    settings = {"random_seed": 3, "progressbar": False}
+    fits = {
+        "intercepts": hm.fit("y ~ x + (1 | site)", data, **settings),
+        "slopes": hm.fit("y ~ x + (x | site)", data, **settings),
+    }
+    for by in ("loo", "logo"):
+        found = hm.compare(fits, by=by)
+        assert found["model"].tolist() == ["slopes", "intercepts"]
+        assert found["difference"].iloc[0] == 0
+        assert found["difference"].iloc[1] < -2 * found["difference_se"].iloc[1]
+        assert found["weight"].sum() == pytest.approx(1)
+    pointwise = [fits[n].loo().pointwise for n in ("intercepts", "slopes")]
+    gap = pointwise[0] - pointwise[1]
+    found = hm.compare(fits).set_index("model").loc["intercepts"]
+    assert found["difference"] == pytest.approx(gap.sum())
+    assert found["difference_se"] == pytest.approx(np.sqrt(len(gap)) * gap.std())
+
+
+def test_what_cannot_be_compared():
+    fit = made_up_fit("y ~ x + (1 | pop)")
+    other = made_up_fit("y ~ x + (1 | pop)", table().head(90))
+    log = made_up_fit("np.log(y) ~ x + (1 | pop)")
+    with pytest.raises(DataError, match="'b' has 90 rows and 'a' 120"):
+        hm.compare({"a": fit, "b": other})
+    with pytest.raises(DataError, match="a density of log y is not one of y"):
+        hm.compare({"a": fit, "b": log})
+    with pytest.raises(DataError, match="at least two"):
+        hm.compare({"a": fit})
+    with pytest.raises(UnknownNameError, match="Valid: logo, loo"):
+        hm.compare({"a": fit, "b": fit}, by="waic")
+
+
+def test_no_group_is_left_out_where_coefficients_do_not_integrate_out():
+    model = Model(
+        "y ~ x + (1 | pop)", table(), priors={"x": hm.Prior("StudentT", nu=3, mu=0, sigma=1)}
+    )
+    fit = Fit(
+        design=model.design, priors=model.priors, idata=made_up_fit("y ~ x + (1 | pop)").idata
+    )
+    with pytest.raises(NotAvailableError, match="the prior of 'x' is StudentT"):
+        fit.logo()
+    with pytest.raises(NotAvailableError, match="no group term"):
+        made_up_fit("y ~ x").logo()
+
+
+def test_identical_densities_are_left_as_they_are():
+    """Without posterior uncertainty the elpd is the density itself."""
+    values = np.tile(np.array([-1.0, -2.0, -3.0]), (400, 1))
+    values = values + 1e-6 * np.random.default_rng(0).standard_normal(values.shape)
+    found = leave_out(values, labels=["a", "b", "c"], unit="row", method="LOO", chains=4)
+    assert isinstance(found, Elpd)
+    np.testing.assert_allclose(found.pointwise, [-1, -2, -3], atol=1e-5)
+    assert found.se == pytest.approx(np.sqrt(3 * np.var([1, 2, 3])), abs=1e-5)

@@ -1,0 +1,162 @@
+"""Pictures of predictions and checks: what stands where, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import made_up_fit, table
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+from hiermodels.errors import DataError, UnknownNameError
+from hiermodels.prediction_plots import as_categories, draw_qq, shared_edges
+
+FORMULA = "y ~ x + f + (x | pop)"
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return made_up_fit(FORMULA)
+
+
+def labels(axis):
+    return [t.get_text() for t in axis.get_legend().get_texts()]
+
+
+def drawn(figure):
+    """Draws it, so that what matplotlib only then finds is an error here."""
+    figure.canvas.draw()
+
+
+def test_lines_are_the_predictions(fit):
+    axis = fit.plot.predictions("x", group="pop")
+    drawn(axis.figure)
+    lines = axis.get_lines()
+    assert len(lines) == 5 + 1
+    grid = fit.grid("x", "pop", n=60)
+    wanted = fit.predict(grid, target="group", groups="pop")
+    for line, (_, part) in zip(lines, wanted.groupby("pop"), strict=False):
+        np.testing.assert_allclose(line.get_ydata(), part["estimate"])
+        np.testing.assert_allclose(line.get_xdata(), part["x"])
+    common = fit.predict(fit.grid("x", n=60))
+    np.testing.assert_allclose(lines[-1].get_ydata(), common["estimate"])
+    assert labels(axis) == ["data", "each pop (5)", "population, 95 % interval"]
+
+
+def test_data_and_partial_residuals(fit):
+    axis = fit.plot.predictions("x")
+    shown = axis.collections[0].get_offsets()
+    np.testing.assert_allclose(shown, table()[["x", "y"]])
+    axis = fit.plot.predictions("x", group="pop", partial=True)
+    found = np.asarray(axis.collections[0].get_offsets())[:, 1]
+    # with the other column where the grid holds it: the shift of its effect alone
+    held = fit.grid("x", n=2)["f"].iloc[0]
+    effects = {"high": 0.0} | {
+        t[2:-1]: fit.draws.beta[:, k].mean() for k, t in enumerate(fit.design.terms) if k
+    }
+    shift = effects[held] - table()["f"].map(effects)
+    np.testing.assert_allclose(found, table()["y"] + shift)
+
+
+def test_intervals_of_new_responses_are_wider(fit):
+    axis = fit.plot.predictions("x", interval=True, target="marginal")
+    assert "new response in a new group, 95 %" in labels(axis)
+    assert "marginal, 95 % interval" in labels(axis)
+    lower, upper = axis.get_lines()[:2]
+    band = axis.collections[-1].get_paths()[0].get_extents()
+    assert lower.get_ydata().min() < band.ymin
+    assert upper.get_ydata().max() > band.ymax
+
+
+def test_a_panel_for_each_level(fit):
+    axes = fit.plot.predictions("x", group="pop", panels=True)
+    assert [a.get_title() for a in axes] == ["P0", "P1", "P2", "P3", "P4"]
+    for axis, level in zip(axes, axes, strict=True):
+        own = table().query(f"pop == '{level.get_title()}'")
+        assert len(axis.collections[0].get_offsets()) == len(own)
+    drawn(axes[0].figure)
+    with pytest.raises(DataError, match="needs group="):
+        fit.plot.predictions("x", panels=True)
+
+
+def test_categories_stand_side_by_side(fit):
+    axis = fit.plot.predictions("f", group="pop")
+    drawn(axis.figure)
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["high", "low", "mid"]
+
+
+def test_targets_of_the_band(fit):
+    with pytest.raises(UnknownNameError, match="the levels of a factor are group='site'"):
+        fit.plot.predictions("x", target="group")
+
+
+def test_an_axes_is_taken(fit):
+    _, ax = plt.subplots()
+    assert fit.plot.predictions("x", ax=ax) is ax
+    assert fit.plot.residuals(ax=ax) is ax
+    assert fit.plot.qq(ax=ax) is ax
+    assert fit.plot.ppc(ax=ax) is ax
+
+
+def test_residuals(fit):
+    axis = fit.plot.residuals("x")
+    found = np.asarray(axis.collections[0].get_offsets())
+    np.testing.assert_allclose(found[:, 0], table()["x"])
+    np.testing.assert_allclose(found[:, 1], fit.residuals("quantile")["residual"])
+    assert axis.get_ylabel() == "quantile residual"
+    assert fit.plot.residuals(kind="pearson").get_ylabel() == "pearson residual"
+
+
+def test_few_numbers_are_categories_in_their_order():
+    found = as_categories(pd.Series([10.0, 2.0, 10.0, 2.5]))
+    assert list(found.cat.categories) == ["2", "2.5", "10"]
+
+
+def test_quantiles_against_the_normal(fit):
+    values = np.random.default_rng(0).normal(size=200)
+    axis = draw_qq(values, what="z")
+    points = axis.get_lines()[-1]
+    np.testing.assert_allclose(points.get_ydata(), np.sort(values))
+    assert np.corrcoef(points.get_xdata(), points.get_ydata())[0, 1] > 0.98
+    assert fit.plot.qq("pop", term="x").get_ylabel() == "pop, x"
+    with pytest.raises(UnknownNameError, match="Valid: Intercept, x"):
+        fit.plot.qq("pop", term="z")
+
+
+def test_ppc(fit):
+    axis = fit.plot.ppc()
+    assert "data" in labels(axis)
+    assert isinstance(fit.plot.ppc("max"), Axes)
+    counts = np.array([0.0, 3.0, 7.0])
+    edges = shared_edges(counts, np.tile(counts, (4, 1)))
+    np.testing.assert_allclose(edges % 1, 0.5)
+
+
+def test_the_figure_of_the_checks(fit):
+    axes = fit.plot.check()
+    titles = [a.get_title(loc="left") for a in axes]
+    assert titles == [
+        "residuals along the fit",
+        "distribution",
+        "levels of pop",
+        "along x",
+        "along f",
+        "effects of pop, Intercept",
+        "effects of pop, x",
+    ]
+    verdicts = {a.get_title(loc="right").split(":")[0] for a in axes}
+    assert verdicts <= {"good", "look", "fault"}
+    drawn(axes[0].figure)
