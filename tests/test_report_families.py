@@ -42,7 +42,7 @@ def data_of(family):
 def fit_of(family, formula=FORMULA, **more):
     left = "y / trials" if FAMILIES[family].trials else "y"
     model = Model(formula.format(left), data_of(family), family=family, **more)
-    return random_posterior(model, seed=3)
+    return random_posterior(model, seed=3, draws=15)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
