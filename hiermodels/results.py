@@ -36,6 +36,7 @@ from hiermodels.variance import (
     explained_variance,
     intraclass,
     repeatability,
+    reportable_scales,
     strata_change,
 )
 
@@ -137,6 +138,11 @@ class Fit:
     def varcorr(self, *, ci_prob: float = CI_PROB) -> Table:
         """Sds, variances and correlations of each factor and term, and of the residual."""
         return tables.varcorr_table(self.design, self.draws, ci_prob=ci_prob)
+
+    @property
+    def scales(self) -> tuple[str | None, ...]:
+        """What ``scale`` can be in the variance report: None where there is but one."""
+        return reportable_scales(self.design)
 
     def components(
         self,

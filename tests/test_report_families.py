@@ -50,11 +50,13 @@ def fit_of(family, formula=FORMULA, **more):
 def test_every_report(family):
     fit = fit_of(family)
     scales = (None,) if family in LINEAR else ("latent", "data")
+    assert set(fit.scales) <= set(scales)
     for scale in scales:
         try:
             icc = fit.icc(scale=scale)
         except NotAvailableError:
             assert (family, scale) in {("zi_beta", "latent"), ("zoi_beta", "latent")}
+            assert scale not in fit.scales
             continue
         numbers = icc[["icc", "icc_lower", "icc_upper"]]
         assert ((numbers >= 0) & (numbers <= 1)).all(axis=None)
@@ -100,3 +102,14 @@ def test_dispersion_with_groups(family):
     elif family != "gaussian":
         assert fit.icc(scale="data")["icc"].between(0, 1).all()
     assert isinstance(fit.coef("pop"), pd.DataFrame)
+
+
+def test_the_command_line_writes_both_scales(tmp_path):
+    from hiermodels.cli import write_summary, write_tables
+
+    fit = fit_of("poisson")
+    names = {path.stem for path in write_tables(fit, tmp_path)}
+    assert {"variance_table_latent", "icc_latent", "variance_table_data", "icc_data"} <= names
+    page = write_summary(fit, tmp_path).read_text(encoding="utf-8")
+    assert "latent scale (log)" in page
+    assert "data scale (y)" in page
