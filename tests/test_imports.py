@@ -45,6 +45,7 @@ ORDER = [
     "remaining",
     "diagnostics",
     "checks",
+    "held_out",
     "comparison",
     "equations",
     "tables",
