@@ -491,7 +491,7 @@ def randomised(y: Array, etas: dict[str, Array], of: Given, rng: np.random.Gener
 
 
 def row_checks(m: Material) -> Iterator[Check]:
-    yield m.compare("distribution", "", distance(m.z), distance(m.made_z))
+    yield m.compare("distribution", "", anderson(m.z), anderson(m.made_z))
     yield dispersion(m)
     basis = polynomial(m.fitted, 2)
     yield m.compare("trend", "", explained(m.z, basis), explained(m.made_z, basis))
@@ -531,14 +531,6 @@ def dispersion(m: Material) -> Check:
     else:
         observed, made = (m.z**2).mean(axis=1), (m.made_z**2).mean(axis=1)
     return m.compare("dispersion", "", observed, made, two_sided=True)
-
-
-def distance(z: Array) -> Array:
-    """Kolmogorov's distance from the standard normal, each draw: (S,)."""
-    n = z.shape[1]
-    u = ndtr(np.sort(z, axis=1))
-    steps = np.arange(n + 1) / n
-    return np.maximum((steps[1:] - u).max(axis=1), (u - steps[:-1]).max(axis=1))
 
 
 def polynomial(x: Array, degree: int) -> Array:
@@ -621,7 +613,7 @@ def standardised(draws: Draws, block: Block, k: int) -> Array:
 
 
 def effect_checks(design: Design, draws: Draws, rng: np.random.Generator) -> Iterator[Check]:
-    """Anderson and Darling's distance of standardised group effects from the standard normal."""
+    """Whether standardised group effects are standard normal."""
     for predictor in design.predictors:
         for block in predictor.blocks:
             own = draws_of(draws, predictor)
@@ -649,7 +641,10 @@ def effects_of_block(
 
 
 def anderson(z: Array) -> Array:
-    """A^2 = -n - mean_i (2i - 1) [log u_(i) + log(1 - u_(n+1-i))], each draw."""
+    """Anderson and Darling's distance from the standard normal, which heeds the tails, each draw.
+
+    A^2 = -n - mean_i (2i - 1) [log u_(i) + log(1 - u_(n+1-i))],    u = Phi(z)
+    """
     z = np.sort(z, axis=1)
     n = z.shape[1]
     weights = 2 * np.arange(1, n + 1) - 1
