@@ -67,6 +67,8 @@ LOOK, FAULT = 0.05, 0.005
 MOST_DRAWS, MOST_ROWS, MOST = 400, 20_000, 4_000_000
 #: Draws over which residuals with new groups are averaged.
 NEW_GROUP_DRAWS = 1000
+#: Draws of the group effects that a figure shows.
+SHOWN = 20
 #: Keeps the normal quantile of a probability of 0 or 1 finite.
 EDGE = 1e-12
 
@@ -313,8 +315,8 @@ class Check:
 class Checks:
     """All verdicts of a fit, and what its figure draws. Made by `check`.
 
-    ``fitted``, ``residual`` (rows,) are of one posterior draw, as are the standardised ``effects``
-    by factor and term; ``far`` the labels of the rows with the largest residuals.
+    ``fitted``, ``residual`` (rows,) are of one posterior draw; the standardised ``effects`` by factor
+    and term are of some, (draws, J), the first of them the same one; ``far`` the labels of the rows with the largest residuals.
     """
 
     checks: tuple[Check, ...]
@@ -430,7 +432,8 @@ def check(design: Design, draws: Draws, diagnostics: Diagnostics, *, seed: int) 
     some = some_draws(draws, int(np.clip(MOST / min(design.n, MOST_ROWS), 50, MOST_DRAWS)))
     material = gather(design, some, rng)
     found = [*row_checks(material), *effect_checks(design, some, rng)]
-    shown = int(rng.integers(some.n))
+    which = rng.permutation(some.n)[:SHOWN]
+    shown = int(which[0])
     return Checks(
         checks=tuple(found),
         sampler=tuple(diagnostics.words()),
@@ -439,7 +442,7 @@ def check(design: Design, draws: Draws, diagnostics: Diagnostics, *, seed: int) 
         residual=material.z[shown],
         rows=material.rows,
         effects={
-            (p.prefix + b.name, t): standardised(draws_of(some, p), b, k)[shown]
+            (p.prefix + b.name, t): standardised(draws_of(some, p), b, k)[which]
             for p in design.predictors
             for b in p.blocks
             for k, t in enumerate(b.terms)

@@ -488,6 +488,9 @@ def draw_residuals(
         middle, mean = running_mean(at, values)
         axis.plot(middle, mean, color=VERMILION, linewidth=1.6, zorder=4)
     finish_axis(axis, x, f"{kind} residual", place)
+    if x == "fitted" and is_wide(at):
+        axis.set_xscale("symlog", linthresh=1.0)
+        axis.set_xlabel("fitted (log scale above 1)")
     return axis
 
 
@@ -507,17 +510,22 @@ def running_mean(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def draw_qq(values: Array, *, what: str, ax: Axes | None = None) -> Axes:
-    """Ordered values against normal quantiles, with the pointwise 95 % band of a normal sample."""
+    """Ordered values against normal quantiles, with the pointwise 95 % band of a normal sample.
+
+    ``values`` (n,), or (draws, n): the first as points, the others as lines.
+    """
     from scipy.special import betaincinv
 
     axis = ax if ax is not None else plt.subplots(figsize=(4.2, 4.0), layout="constrained")[1]
-    z = np.sort(np.asarray(values, dtype=float))
+    z, *others = np.sort(np.atleast_2d(np.asarray(values, dtype=float)), axis=1)
     n = len(z)
     rank = np.arange(1, n + 1)
     expected = ndtri((rank - 0.5) / n)
     # the order statistics of uniforms are beta
     lower, upper = (ndtri(betaincinv(rank, n + 1 - rank, q)) for q in (0.025, 0.975))
     axis.fill_between(expected, lower, upper, color=GREY, alpha=0.2, linewidth=0, zorder=1)
+    for other in others:
+        axis.plot(expected, other, color=LIGHT_BLUE, linewidth=0.6, zorder=2)
     axis.plot(expected, expected, color=INK, linewidth=1.0, linestyle=(0, (5, 3)), zorder=2)
     axis.plot(expected, z, "o", color=BLUE, ms=3.5 if n <= MANY_POINTS else 2, mew=0, zorder=3)
     finish_axis(axis, "normal quantile", shorten(what, 40))
