@@ -1,7 +1,7 @@
 """What is measured: a formula, its data, and what the project wants to reach.
 
-A response is perturbed before each fit (`Perturbed`), so that no result can be cached; by so little
-that the posterior stays where it is.
+A column is perturbed before each fit (`Perturbed`), so that no result can be cached; by so little
+that the posterior stays where it is. It is the response, or where that is a count a predictor.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ SCALABLE = frozenset({"hiermodels", "lme4"})
 class Case:
     """One row of the benchmark. Written in `CASES`, read by every module here.
 
+    ``perturbed`` is a column other than the response that is perturbed in its place.
     ``seconds``, ``ess`` and ``memory`` (MB above the data) are targets; ``fits`` is the number of
     fits that make the long run; ``programs`` those it is measured with, or None for all; ``needs``
     an environment variable.
@@ -40,6 +41,8 @@ class Case:
     response: str
     load: Callable[[], pd.DataFrame]
     seconds: float
+    family: str = "gaussian"
+    perturbed: str | None = None
     ess: int | None = None
     memory: float | None = None
     dataset: str | None = None
@@ -58,20 +61,20 @@ class Case:
 
 
 class Perturbed:
-    """The data of a case with a response that differs each time: ``y + 1e-6 sd(y) e``."""
+    """The data of a case with a column that differs each time: ``y + 1e-6 sd(y) e``."""
 
     def __init__(self, case: Case) -> None:
         self.frame = case.load()
-        self._response = case.response
-        self._original = self.frame[case.response].to_numpy(dtype=float, copy=True)
+        self._column = case.perturbed or case.response
+        self._original = self.frame[self._column].to_numpy(dtype=float, copy=True)
         self._scale = PERTURBATION * self._original.std()
 
     def draw(self, seed: int) -> pd.DataFrame:
-        """The frame, its response written anew."""
+        """The frame, that column written anew."""
         noise = np.random.default_rng([seed, 3]).normal(size=len(self._original))
         noise *= self._scale
         noise += self._original
-        self.frame[self._response] = noise
+        self.frame[self._column] = noise
         return self.frame
 
 
@@ -80,6 +83,16 @@ def load_complete(name: str, columns: tuple[str, ...]) -> pd.DataFrame:
     import hiermodels as hm
 
     return hm.load_dataset(name)[list(columns)].dropna().reset_index(drop=True)
+
+
+def load_scores() -> pd.DataFrame:
+    """The dragons' test scores as shares, exact zeros and ones drawn in."""
+    import hiermodels as hm
+
+    columns = ("testScore", "bodyLength", "mountainRange", "site")
+    frame = load_complete("dragons", columns)
+    frame["score"] = hm.squeeze(frame["testScore"] / 100)
+    return frame
 
 
 def simulate_slopes(*, rows: int, levels: int) -> pd.DataFrame:
@@ -139,6 +152,49 @@ CASES: dict[str, Case] = {
         ess=1500,
         dataset="blossoms",
         needs="HIERMODELS_DATA",
+    ),
+    "dragons": Case(
+        formula="score ~ bodyLength + (bodyLength | mountainRange) + (1 | mountainRange:site)",
+        response="score",
+        family="beta",
+        perturbed="bodyLength",
+        load=load_scores,
+        seconds=3.0,
+        ess=1000,
+        needs="HIERMODELS_DATA",
+    ),
+    "bees": Case(
+        formula="Eulaema_nigrita ~ MAP + (1 | SA)",
+        response="Eulaema_nigrita",
+        family="negbinomial",
+        perturbed="MAP",
+        load=partial(load_complete, "eulaema", ("Eulaema_nigrita", "MAP", "SA")),
+        seconds=1.5,
+        ess=1500,
+        dataset="eulaema",
+        needs="HIERMODELS_DATA",
+    ),
+    "sites_nb": Case(
+        formula="y ~ x + (x | site)",
+        response="y",
+        family="negbinomial",
+        perturbed="x",
+        load=partial(load_complete, "sites_nb", ("y", "x", "site")),
+        seconds=1.5,
+        ess=2000,
+        dataset="sites_nb",
+    ),
+    "rehab": Case(
+        formula="incidents ~ treatment * hours + gender + (treatment | center)",
+        response="incidents",
+        family="poisson",
+        perturbed="hours",
+        load=partial(
+            load_complete, "rehab", ("incidents", "treatment", "hours", "gender", "center")
+        ),
+        seconds=5.0,
+        ess=1000,
+        dataset="rehab",
     ),
     "million": Case(
         formula="y ~ x + (x | g)",

@@ -1,7 +1,7 @@
 """How long a posterior takes, and what it is worth: hiermodels beside other programs.
 
     python -m benchmarks.engines [--quick] [--cases a,b] [--repeats 5] [--with pymc,bambi,lme4]
-        [--seed 1] [--json FILE]
+        [--other-repeats 2] [--seed 1] [--json FILE]
 
 The rules are in README.md beside this file.
 """
@@ -28,6 +28,7 @@ from .cases import CASES, Case, find_cases
 from .processes import Workplace, find_r, time_first_use
 from .programs import PROGRAMS
 from .tables import OURS, CaseResult, draws_table, ratio_table, time_table, verdict
+from .validity import RULE
 
 __all__ = ["main"]
 
@@ -54,6 +55,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cases", type=names, help=f"of {', '.join(CASES)}; all")
     parser.add_argument("--repeats", type=int, help="timed fits for each row; 5")
     parser.add_argument(
+        "--other-repeats", type=int, help="of the programs of --with; as many as --repeats"
+    )
+    parser.add_argument(
         "--with",
         dest="others",
         type=names,
@@ -65,6 +69,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     asked = parser.parse_args(arguments)
     asked.cases = asked.cases or (QUICK_CASES if asked.quick else list(CASES))
     asked.repeats = asked.repeats or (QUICK_REPEATS if asked.quick else 5)
+    asked.other_repeats = asked.other_repeats or asked.repeats
     return asked
 
 
@@ -83,7 +88,12 @@ def main(arguments: list[str] | None = None) -> None:
     progress = Console(stderr=True)
     before = describe_machine()
     with tempfile.TemporaryDirectory() as folder:
-        place = Workplace(folder=Path(folder), repeats=asked.repeats, seed=asked.seed)
+        place = Workplace(
+            folder=Path(folder),
+            repeats=asked.repeats,
+            other_repeats=asked.other_repeats,
+            seed=asked.seed,
+        )
         results = {}
         for name, case in cases.items():
             if why_not := case.missing():
@@ -126,8 +136,10 @@ def measure_case(
                 else place.measure(name, program)
             )
             progress.print(f"  {verdict(measurements[program])}")
-    progress.print(f"{name}: fresh processes")
-    fresh = place.time_fresh(name, case)
+    fresh = []
+    if case.programs is None:  # at scale, reading the data would take most of the time
+        progress.print(f"{name}: fresh processes")
+        fresh = place.time_fresh(name, case)
     return CaseResult(case=case, measurements=measurements, fresh=fresh)
 
 
@@ -139,6 +151,7 @@ def show(
 ) -> None:
     """The tables, wide enough where the output is a file."""
     console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(RULE)
     for table in (time_table(results), draws_table(results), ratio_table(results)):
         if table.row_count:
             console.print(table)

@@ -6,9 +6,10 @@ Called by `child` in a process of its own, so that no program pays for, or profi
 from __future__ import annotations
 
 import gc
+import os
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import hiermodels as hm
@@ -25,6 +26,8 @@ __all__ = ["Measurement", "Run", "make_long_run", "measure"]
 
 #: Seeds of the long run stay clear of those of the timed runs.
 FIRST_SEED = 1_000_000
+#: Of each chain.
+DRAWS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +35,12 @@ class Run:
     """One timed fit; None is what a program does not tell. Read by `tables`, written as JSON.
 
     ``ess`` over all but the group effects, ``ess_effects`` over these too: (bulk, tail).
-    ``effect_draws`` are those of each chain whose group effects were kept.
+    ``cpu_seconds`` is the time of all threads and children, which other work on the machine does
+    not lengthen much. ``effect_draws`` are those of each chain whose group effects were kept.
     """
 
     seconds: float
+    cpu_seconds: float | None = None
     rhat: float | None = None
     ess: tuple[float, float | None] | None = None
     ess_effects: tuple[float, float | None] | None = None
@@ -92,21 +97,27 @@ def measure(
     data = Perturbed(case)
     with watch_memory() as peak:
         start = time.perf_counter()
-        program.fit(case.formula, data.draw(seed - 1), seed - 1)
+        program.fit(case, data.draw(seed - 1), seed - 1)
         first = time.perf_counter() - start
     memory, runs = [peak.megabytes], []
     for own_seed in range(seed, seed + repeats):
         frame = data.draw(own_seed)
         with watch_memory() as peak:
-            start = time.perf_counter()
-            tree = program.fit(case.formula, frame, own_seed)
-            seconds = time.perf_counter() - start
+            start, worked = time.perf_counter(), processor_seconds()
+            tree = program.fit(case, frame, own_seed)
+            seconds, worked = time.perf_counter() - start, processor_seconds() - worked
         memory.append(peak.megabytes)
-        runs.append(describe(tree, seconds, long_run if program.same_model else None))
+        found = describe(tree, seconds, long_run if program.same_model else None)
+        runs.append(replace(found, cpu_seconds=worked))
         del tree
         gc.collect()  # a DataTree points at itself, and would count as memory of the next run
     known = [m for m in memory if m is not None]
     return Measurement(runs=tuple(runs), first_seconds=first, memory=max(known) if known else None)
+
+
+def processor_seconds() -> float:
+    """What this process and its children have used of all cores."""
+    return sum(os.times()[:4])
 
 
 def load_everything() -> None:
@@ -119,6 +130,10 @@ def describe(tree: xr.DataTree, seconds: float, long_run: LongRun | None) -> Run
     found = estimate(tree)
     attributes = tree["posterior"].attrs
     stats = tree["sample_stats"]
+    effect_draws = int(
+        (tree["effects"] if "effects" in tree.children else tree["posterior"]).sizes["draw"]
+    )
+    few = () if effect_draws >= DRAWS else (f"effects of {effect_draws} draws alone",)
     return Run(
         seconds=seconds,
         rhat=float(found.rhat.max()),
@@ -127,11 +142,9 @@ def describe(tree: xr.DataTree, seconds: float, long_run: LongRun | None) -> Run
         sampling_seconds=attributes.get("sampling_seconds", attributes.get("sampling_time")),
         gradients_per_draw=gradients_per_draw(tree),
         divergences=int(stats["diverging"].sum()) if "diverging" in stats else None,
-        effect_draws=int(
-            (tree["effects"] if "effects" in tree.children else tree["posterior"]).sizes["draw"]
-        ),
+        effect_draws=effect_draws,
         largest_distance=None if long_run is None else largest_distance(found, long_run),
-        refusals=refusals(found, long_run),
+        refusals=few + refusals(found, long_run),
     )
 
 
@@ -147,11 +160,19 @@ def gradients_per_draw(tree: xr.DataTree) -> float | None:
 
 
 def make_long_run(case: Case, *, fits: int) -> LongRun:
-    """Independent fits of the unperturbed data with the collapsed engine, taken together."""
+    """Independent fits of the unperturbed data with the compiled engine, taken together."""
     data = case.load()
+    engine = "collapsed" if case.family == "gaussian" else "noncentred"
 
     def one(seed: int) -> Estimates:
-        fitted = hm.fit(case.formula, data, random_seed=seed, progressbar=False, engine="collapsed")
+        fitted = hm.fit(
+            case.formula,
+            data,
+            family=case.family,
+            random_seed=seed,
+            progressbar=False,
+            engine=engine,
+        )
         return estimate(fitted.idata)
 
     return pool([one(FIRST_SEED + i) for i in range(fits)])

@@ -23,7 +23,7 @@ FRESH_PROCESSES = 3
 FRESH = """
 import hiermodels as hm
 {read}
-fit = hm.fit({formula!r}, data, random_seed=1, progressbar=False)
+fit = hm.fit({formula!r}, data, family={family!r}, random_seed=1, progressbar=False)
 print(fit.summary())
 """
 FIRST_USE = """
@@ -58,11 +58,13 @@ def what_went_wrong(said: str) -> str:
 class Workplace:
     """A folder for what the processes of one benchmark leave to one another.
 
-    ``repeats`` timed fits for each row, the first with ``seed``.
+    ``repeats`` timed fits for each row of hiermodels, ``other_repeats`` for one of another program;
+    the first with ``seed``.
     """
 
     folder: Path
     repeats: int
+    other_repeats: int
     seed: int
 
     def long_run(self, name: str) -> str:
@@ -76,7 +78,7 @@ class Workplace:
         request = {
             "case": name,
             "program": program,
-            "repeats": self.repeats,
+            "repeats": self.repeats if program == "hiermodels" else self.other_repeats,
             "seed": self.seed,
             "long_run": str(self._long_run_file(name)),
         }
@@ -89,8 +91,9 @@ class Workplace:
         if not data.is_file():
             case.load().to_csv(data, index=False)
         script = Path(__file__).with_name("r_programs.R")
-        counts = [str(self.repeats), str(self.seed)]
-        arguments = [program, case.formula, case.response, str(data), *counts, str(out)]
+        counts = [str(self.other_repeats), str(self.seed)]
+        column = case.perturbed or case.response
+        arguments = [program, case.formula, column, str(data), *counts, str(out), case.family]
         error = start(["Rscript", str(script), *arguments])
         if error:
             return Measurement(error=error)
@@ -98,7 +101,9 @@ class Workplace:
 
     def time_fresh(self, name: str, case: Case) -> list[float]:
         """Seconds of a new process: import, read the data, fit, print the summary."""
-        code = FRESH.format(read=self._reading(name, case), formula=case.formula)
+        code = FRESH.format(
+            read=self._reading(name, case), formula=case.formula, family=case.family
+        )
         return [time_process(code) for _ in range(min(self.repeats, FRESH_PROCESSES))]
 
     def _reading(self, name: str, case: Case) -> str:

@@ -1,4 +1,4 @@
-"""What can fit a case: this package with either engine, Bambi, and from R lme4 and rstanarm.
+"""What can fit a case: this package with either engine, Bambi, and from R lme4, glmmTMB, rstanarm.
 
 The clock of a program of Python runs from formula and frame to a finished DataTree of 4 x 1000
 draws. R's programs run in a process of their own (`r_programs.R`).
@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .cases import Case
+
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
@@ -20,33 +22,38 @@ __all__ = ["PROGRAMS", "Program"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """Written in `PROGRAMS`. ``fit`` takes formula, data and seed; None for one of R.
+    """Written in `PROGRAMS`. ``fit`` takes case, data and seed; None for one of R.
 
     ``same_model``: with our priors, so that its means must be those of the long run.
     """
 
-    fit: Callable[[str, pd.DataFrame, int], xr.DataTree] | None
+    fit: Callable[[Case, pd.DataFrame, int], xr.DataTree] | None
     same_model: bool
     note: str
 
 
-def fit_hiermodels(formula: str, data: pd.DataFrame, seed: int) -> xr.DataTree:
+def fit_ours(case: Case, data: pd.DataFrame, seed: int, **settings: str) -> xr.DataTree:
     import hiermodels as hm
 
-    return hm.fit(formula, data, random_seed=seed, progressbar=False).idata
+    return hm.fit(
+        case.formula, data, family=case.family, random_seed=seed, progressbar=False, **settings
+    ).idata
 
 
-def fit_pymc(formula: str, data: pd.DataFrame, seed: int) -> xr.DataTree:
-    import hiermodels as hm
-
-    return hm.fit(formula, data, random_seed=seed, progressbar=False, engine="pymc").idata
+def fit_hiermodels(case: Case, data: pd.DataFrame, seed: int) -> xr.DataTree:
+    return fit_ours(case, data, seed)
 
 
-def fit_bambi(formula: str, data: pd.DataFrame, seed: int, *, method: str = "pymc") -> xr.DataTree:
+def fit_pymc(case: Case, data: pd.DataFrame, seed: int) -> xr.DataTree:
+    return fit_ours(case, data, seed, engine="pymc")
+
+
+def fit_bambi(case: Case, data: pd.DataFrame, seed: int, *, method: str = "pymc") -> xr.DataTree:
     """Bambi's defaults, but four chains on all cores, where PyMC would take half of them."""
     import bambi
 
-    return bambi.Model(formula, data).fit(
+    family = BAMBI_NAMES.get(case.family, case.family)
+    return bambi.Model(case.formula, data, family=family).fit(
         chains=4,
         cores=os.cpu_count(),
         random_seed=seed,
@@ -55,10 +62,11 @@ def fit_bambi(formula: str, data: pd.DataFrame, seed: int, *, method: str = "pym
     )
 
 
-def fit_bambi_nutpie(formula: str, data: pd.DataFrame, seed: int) -> xr.DataTree:
-    return fit_bambi(formula, data, seed, method="nutpie")
+def fit_bambi_nutpie(case: Case, data: pd.DataFrame, seed: int) -> xr.DataTree:
+    return fit_bambi(case, data, seed, method="nutpie")
 
 
+BAMBI_NAMES = {"negbinomial": "negativebinomial"}
 BAMBI = "its own priors, and correlated effects as independent ones: means are not compared"
 PROGRAMS: dict[str, Program] = {
     "hiermodels": Program(fit=fit_hiermodels, same_model=True, note="default settings"),
@@ -71,9 +79,14 @@ PROGRAMS: dict[str, Program] = {
     "bambi_nutpie": Program(
         fit=fit_bambi_nutpie, same_model=False, note=f"Bambi, NUTS of nutpie; {BAMBI}"
     ),
-    "lme4": Program(fit=None, same_model=False, note="lmer, REML: estimates, no posterior"),
+    "lme4": Program(
+        fit=None, same_model=False, note="lmer, REML, or glmer: estimates, no posterior"
+    ),
+    "glmmTMB": Program(fit=None, same_model=False, note="estimates, no posterior"),
     "rstanarm": Program(
-        fit=None, same_model=False, note="stan_lmer, its own priors: means are not compared"
+        fit=None,
+        same_model=False,
+        note="stan_lmer or stan_glmer, its own priors: means are not compared",
     ),
 }
 """By the name that ``--with`` takes; Bambi and rstanarm have priors of their own."""

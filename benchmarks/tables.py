@@ -66,7 +66,7 @@ def time_table(results: dict[str, CaseResult]) -> Table:
     """Seconds and megabytes."""
     table = empty_table(
         "Time in seconds: median (least–largest), and memory above the data",
-        *("case", "program", "fit", "at most", "first fit", "sampling"),
+        *("case", "program", "fit", "at most", "CPU", "first fit", "sampling"),
         *("fresh process", "at most", "MB", "at most"),
     )
     for name, result in results.items():
@@ -77,6 +77,7 @@ def time_table(results: dict[str, CaseResult]) -> Table:
             table.add_row(
                 *(name, program, verdict(found)),
                 number(result.case.seconds) if ours else "",
+                number(median(found.runs, lambda r: r.cpu_seconds)) if shown else NOTHING,
                 number(found.first_seconds) if shown else NOTHING,
                 number(median(found.runs, lambda r: r.sampling_seconds)) if shown else NOTHING,
                 spread(fresh) if ours else "",

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
         SamplingError,
         UnknownNameError,
     )
+    from hiermodels.families import squeeze
     from hiermodels.fitting import Model, fit
     from hiermodels.priors import Prior
     from hiermodels.results import Fit
+    from hiermodels.squeezing import squeeze_sensitivity
     from hiermodels.workflows import compare, pooling
 
 __version__ = "0.1.0.dev0"
@@ -58,6 +60,8 @@ __all__ = [
     "list_datasets",
     "load_dataset",
     "pooling",
+    "squeeze",
+    "squeeze_sensitivity",
 ]
 
 HOME = {
@@ -70,6 +74,8 @@ HOME = {
     "list_datasets": "datasets",
     "load_dataset": "datasets",
     "pooling": "workflows",
+    "squeeze": "families",
+    "squeeze_sensitivity": "squeezing",
 }
 
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from hiermodels.design import Block, Design
+from hiermodels.design import Design
 from hiermodels.fitting import Model
-from hiermodels.priors import ParameterPrior, Prior
+from hiermodels.prior_predictive import draw_priors, draw_responses
+from hiermodels.priors import Prior
 
 __all__ = ["Calibration", "Truth", "calibrate", "draw_truth", "structures"]
 
@@ -27,40 +28,6 @@ type Array = np.ndarray
 BINS = 10
 #: Draws of the posterior to which a truth is compared; BINS divides RANKED + 1.
 RANKED = 99
-
-#: How to draw from each distribution that a prior can have, by scipy.
-SCIPY: dict[str, Callable[..., stats.rv_continuous]] = {
-    "Normal": lambda mu, sigma: stats.norm(mu, sigma),
-    "StudentT": lambda nu, mu, sigma: stats.t(nu, mu, sigma),
-    "Cauchy": lambda alpha, beta: stats.cauchy(alpha, beta),
-    "Laplace": lambda mu, b: stats.laplace(mu, b),
-    "Logistic": lambda mu, s: stats.logistic(mu, s),
-    "Uniform": lambda lower, upper: stats.uniform(lower, upper - lower),
-    "TruncatedNormal": lambda mu, sigma, lower=-np.inf, upper=np.inf: stats.truncnorm(
-        (lower - mu) / sigma, (upper - mu) / sigma, mu, sigma
-    ),
-    "HalfNormal": lambda sigma: stats.halfnorm(scale=sigma),
-    "HalfStudentT": lambda nu, sigma: (
-        stats.foldcauchy(0, scale=sigma) if nu == 1 else FoldedT(nu, sigma)
-    ),
-    "HalfCauchy": lambda beta: stats.halfcauchy(scale=beta),
-    "Exponential": lambda lam: stats.expon(scale=1 / lam),
-    "Gamma": lambda alpha, beta: stats.gamma(alpha, scale=1 / beta),
-    "InverseGamma": lambda alpha, beta: stats.invgamma(alpha, scale=beta),
-    "LogNormal": lambda mu, sigma: stats.lognorm(sigma, scale=np.exp(mu)),
-    "Weibull": lambda alpha, beta: stats.weibull_min(alpha, scale=beta),
-    "Beta": lambda alpha, beta: stats.beta(alpha, beta),
-}
-
-
-class FoldedT:
-    """|t| with nu degrees of freedom, times sigma."""
-
-    def __init__(self, nu: float, sigma: float) -> None:
-        self.full = stats.t(nu, scale=sigma)
-
-    def rvs(self, random_state: np.random.Generator) -> float:
-        return abs(float(self.full.rvs(random_state=random_state)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,67 +41,11 @@ class Truth:
     response: Array
 
 
-def draw_prior(prior: Prior, rng: np.random.Generator) -> float:
-    return float(SCIPY[prior.name](**prior.parameters).rvs(random_state=rng))
-
-
 def draw_truth(model: Model, rng: np.random.Generator) -> Truth:
-    """Parameters from the priors of a Gaussian model, and a response from them."""
-    design, priors = model.design, model.priors
-    values: dict[str, Array] = {}
-    beta = np.array([draw_prior(p.inside, rng) for p in priors.beta])
-    eta = design.offset + design.common.standardised @ beta
-    raw = beta / design.common.scale
-    if priors.intercept is not None:
-        at_mean = draw_prior(priors.intercept.inside, rng)
-        eta = eta + at_mean
-        values["Intercept"] = np.asarray(at_mean - raw @ design.common.center)
-    if design.terms:
-        values["beta"] = raw
-    for block, sds, cor in zip(design.blocks, priors.sd, priors.cor, strict=True):
-        factor = draw_factor(block, sds, cor, rng)
-        effects = rng.standard_normal((block.n_levels, len(block.terms))) @ factor.T
-        eta = eta + (block.columns.standardised * effects[block.index]).sum(axis=1)
-        values |= raw_values(block, factor, effects)
-    sigma: float | Array
-    if design.se is None:
-        sigma = draw_prior(priors.auxiliary[0].inside, rng)
-        values["sigma"] = np.asarray(sigma)
-    else:
-        sigma = design.se
-    return Truth(values=values, response=rng.normal(eta, sigma))
-
-
-def draw_factor(
-    block: Block,
-    sds: tuple[ParameterPrior, ...],
-    cor: ParameterPrior | None,
-    rng: np.random.Generator,
-) -> Array:
-    """diag(sd) L: sds from their priors, correlations from LKJ, by numpy's beta."""
-    factor = np.eye(len(sds))
-    for part in block.parts:
-        for i, row in enumerate(part):
-            left = 1.0
-            for j, column in enumerate(part[:i]):
-                assert cor is not None  # only correlated parts have more than one column
-                shape = cor.inside.parameters["eta"] + (len(part) - 2 - j) / 2
-                partial = 2 * rng.beta(shape, shape) - 1
-                factor[row, column] = partial * left
-                left *= np.sqrt(1 - partial**2)
-            factor[row, row] = left
-    return np.array([draw_prior(p.inside, rng) for p in sds])[:, None] * factor
-
-
-def raw_values(block: Block, factor: Array, effects: Array) -> dict[str, Array]:
-    """sd_g, cor_g and b_g on the user's scale."""
-    raw = block.transform @ factor
-    covariance = raw @ raw.T
-    sd = np.sqrt(np.diag(covariance))
-    found = {f"sd_{block.name}": sd, f"b_{block.name}": effects @ block.transform.T}
-    if block.correlated:
-        found[f"cor_{block.name}"] = covariance / np.outer(sd, sd)
-    return found
+    """Parameters from the priors of a model of any family, and a response from them."""
+    drawn = draw_priors(model.design, model.priors, rng, size=1)
+    response = draw_responses(model.design, drawn, rng)[0]
+    return Truth(values={name: v[0] for name, v in drawn.values.items()}, response=response)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,11 +106,14 @@ def ranked_quantities(
     design: Design, values: dict[str, Array]
 ) -> Iterator[tuple[str, tuple[str, tuple[int, ...]], float]]:
     """Label, variable and place of every parameter; of b the first level, of cor one half."""
+    every = [(p.prefix, b.name) for p in design.predictors for b in p.blocks]
+    effects = {f"{prefix}b_{name}" for prefix, name in every}
+    correlations = {f"{prefix}cor_{name}" for prefix, name in every}
     for name, value in values.items():
         for at in np.ndindex(value.shape):
-            if name.startswith("b_") and at[0] > 0:
+            if name in effects and at[0] > 0:
                 continue
-            if name.startswith("cor_") and at[0] <= at[1]:
+            if name in correlations and at[0] <= at[1]:
                 continue
             yield f"{name}{list(at) if at else ''}", (name, at), float(value[at])
 

@@ -315,8 +315,9 @@ class Check:
 class Checks:
     """All verdicts of a fit, and what its figure draws. Made by `check`.
 
-    ``fitted``, ``residual`` (rows,) are of one posterior draw; the standardised ``effects`` by factor
-    and term are of some, (draws, J), the first of them the same one; ``far`` the labels of the rows with the largest residuals.
+    ``fitted``, ``residual`` (rows,) are of one posterior draw; the standardised ``effects`` by
+    factor and term are of some, (draws, J), the first of them the same one; ``far`` the labels of
+    the rows with the largest residuals.
     """
 
     checks: tuple[Check, ...]

@@ -20,13 +20,15 @@ from hiermodels.density import (
     combination_moments,
 )
 from hiermodels.density.priors import POSITIVE_PRIORS
-from hiermodels.design import INTERCEPT, Block, Design, coarser
+from hiermodels.design import INTERCEPT, Block, Design, Predictor, coarser
 from hiermodels.posterior import coefficient_terms
 from hiermodels.priors import ParameterPrior, Prior, Priors
 
 __all__ = [
     "LARGEST_REST",
     "coefficient_priors",
+    "draw_moments",
+    "effect_maps",
     "estimated_seconds",
     "gaussian_problem",
     "level_moments",
@@ -159,7 +161,7 @@ def no_group(n: int) -> BlockData:
     )
 
 
-def common_columns(design: Design) -> Array:
+def common_columns(design: Design | Predictor) -> Array:
     """Standardised X, with the column of ones first where there is an intercept."""
     first = int(design.intercept)
     columns = np.empty((design.n, first + len(design.terms)))
@@ -179,11 +181,16 @@ def block_data(block: Block, kept: Any) -> BlockData:
     )
 
 
+def effect_maps(design: Design) -> tuple[Array, ...]:
+    """T of each block: effects become T b_std while they are drawn (`density.Store`)."""
+    return tuple(block.transform for block in design.blocks) or (np.eye(1),)
+
+
 def user_scale(design: Design, found: dict[str, Any]) -> dict[str, Array]:
     """Draws of the standardised parameters, (chains, draws, ...), on the scale of the data.
 
-    beta = beta_std / scale, Intercept = Intercept_std - beta center, b = T b_std,
-    Sigma = T Sigma_std T'.
+    beta = beta_std / scale, Intercept = Intercept_std - beta center, Sigma = T Sigma_std T'.
+    b = T b_std already, by `effect_maps`.
     """
     values: dict[str, Array] = {}
     first = int(design.intercept)
@@ -200,10 +207,9 @@ def user_scale(design: Design, found: dict[str, Any]) -> dict[str, Array]:
 
 
 def block_values(block: Block, found: dict[str, Any]) -> dict[str, Array]:
-    """sd_g, cor_g and b_g of one factor."""
+    """sd_g, cor_g and b_g of one factor, the last as it is."""
     name, sd, effects = block.name, found[f"sd_{block.name}"], found[f"b_{block.name}"]
     to_raw = block.transform
-    effects = effects @ to_raw.T.astype(effects.dtype)  # which keeps single precision single
     if (to_raw == np.diag(np.diag(to_raw))).all():  # scaled alone: correlations stay
         scale = np.diag(to_raw)
         values = {f"sd_{name}": sd * scale, f"b_{name}": effects}
@@ -238,6 +244,33 @@ def level_moments(
         stops = np.cumsum([len(rows) for rows, _ in wanted.values()])[:-1]
         pairs = zip(np.split(mean, stops, axis=1), np.split(variance, stops, axis=1), strict=True)
         found |= dict(zip([f"{q}_{block.name}" for q in wanted], pairs, strict=True))
+    return found
+
+
+def draw_moments(design: Design, values: dict[str, Array]) -> dict[str, tuple[Array, Array]]:
+    """Mean and variance over draws of what is reported of each level, as `level_moments`.
+
+    For engines that sample the effects; ``values`` are on the scale of the data.
+    """
+    shape = next(iter(values.values())).shape[:2]
+    common = np.concatenate(
+        [
+            np.zeros((*shape, 0)),
+            *([values["Intercept"][..., None]] if design.intercept else []),
+            *([values["beta"]] if design.terms else []),
+        ],
+        axis=-1,
+    )
+    standard = common @ np.linalg.inv(raw_coefficients(design)).T
+    found: dict[str, tuple[Array, Array]] = {}
+    for block in design.blocks:
+        to_standard, effects = np.linalg.inv(block.transform), values[f"b_{block.name}"]
+        for quantity, (on_effects, on_common) in combinations(design, block).items():
+            mean, variance = np.empty((2, block.n_levels, len(on_effects)))
+            for k, (a, d) in enumerate(zip(on_effects @ to_standard, on_common, strict=True)):
+                each = effects @ a + (standard @ d)[..., None]
+                mean[:, k], variance[:, k] = each.mean(axis=(0, 1)), each.var(axis=(0, 1), ddof=1)
+            found[f"{quantity}_{block.name}"] = mean, variance
     return found
 
 

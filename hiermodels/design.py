@@ -545,7 +545,7 @@ def nesting_chains(design: Design) -> tuple[tuple[Block, ...], ...]:
     return tuple(chains)
 
 
-def new_common(design: Design, frame: Mapping[str, Any]) -> Array:
-    """The common columns on new rows, on the user's scale."""
+def new_common(design: Design | Predictor, frame: Mapping[str, Any]) -> Array:
+    """The common columns on new rows, on the user's scale; of the mean, or of one predictor."""
     columns = np.hstack([encode(pd.DataFrame(frame)) for encode in design.common.encoders])
     return columns[:, columns.shape[1] - len(design.common) :]

@@ -28,13 +28,15 @@ ENOUGH = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moments:
-    """Exact posterior mean and sd of one quantity for every level and term, (J, K) each.
+    """Posterior mean and sd of one quantity for every level and term, (J, K) each.
 
-    Averages of conditional moments given the sds, correlations and sigma (Rao & Blackwell).
+    ``exact``: averages of conditional moments given the sds, correlations and sigma (Rao &
+    Blackwell); otherwise the moments of all draws, of which some were kept.
     """
 
     mean: Array
     sd: Array
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +164,7 @@ def read_moments(tree: xr.DataTree, design: Design) -> dict[str, dict[str, Momen
             quantity: Moments(
                 mean=found[f"{quantity}_{block.name}"].sel(moment="mean").to_numpy(),
                 sd=found[f"{quantity}_{block.name}"].sel(moment="sd").to_numpy(),
+                exact=bool(found.attrs.get("exact", 1)),
             )
             for quantity in QUANTITIES
             if f"{quantity}_{block.name}" in found

@@ -47,6 +47,7 @@ __all__ = [
     "is_linear",
     "latent_noise",
     "marginal_mean",
+    "mean_exists",
     "mean_parameters",
     "quadrature_points",
     "residual_variance",
@@ -75,6 +76,12 @@ def quadrature_points(design: Design) -> Points:
     """The rows of the data, fewer where each costs more nodes."""
     varying = points_of(design, at_most=1).varying
     return points_of(design, at_most=MAX_ROWS // (6 ** len(varying)))
+
+
+def mean_exists(design: Design) -> bool:
+    """Whether E[y] over all possible groups is finite: exp(sigma^2 / 2) is not, sigma log-normal."""
+    varying = [name for name, p in extras_of(design).items() if p.blocks]
+    return not (design.family.name == "lognormal" and "sigma" in varying)
 
 
 def few_draws(draws: Draws, points: Points) -> Draws:
@@ -282,10 +289,10 @@ def shared_variances(
         for k, factors in enumerate(sets):
             part = found.shared(factors)
             variance[k, s] = w @ part
-            relative[k, s] = w @ (part / found.mean**2)
+            relative[k, s] = w @ relative_to(part, found.mean)
         mean[s], noise[s] = w @ found.mean, w @ found.noise
         common[s] = w @ (found.mean - mean[s]) ** 2
-        relative_noise[s] = w @ (found.noise / found.mean**2)
+        relative_noise[s] = w @ relative_to(found.noise, found.mean)
     return Shares(
         sets=dict(zip(sets, variance, strict=True)),
         noise=noise,
@@ -294,6 +301,12 @@ def shared_variances(
         relative=dict(zip(sets, relative, strict=True)),
         relative_noise=relative_noise,
     )
+
+
+def relative_to(variance: Array, mean: Array) -> Array:
+    """variance / mean^2; nothing where there is no mean either."""
+    square = mean**2
+    return np.divide(variance, square, out=np.zeros_like(variance), where=square > 0)
 
 
 def marginal_mean(design: Design, draws: Draws) -> Array:
@@ -344,7 +357,8 @@ def residual_variance(design: Design, draws: Draws) -> Array:
         raise NotAvailableError(f"the {design.family.name} family has no residual variance")
     if design.family.name == "student":
         nu = mean_parameters(design, draws)["nu"]
-        variance = variance * np.where(nu > 2, nu / np.maximum(nu - 2, 1e-12), np.inf)
+        # for nu <= 2 there is no variance: it is beyond all bounds
+        variance = variance * nu / np.maximum(nu - 2, 1e-9)
     return variance
 
 

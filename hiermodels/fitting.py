@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from hiermodels.families import family as find_family
 from hiermodels.formula import Formula, parse
 from hiermodels.nesting import Findings, find_nesting, warn_of
 from hiermodels.posterior import reported_names
+from hiermodels.prior_predictive import prior_predictive
 from hiermodels.priors import Priors, build_priors
 from hiermodels.progress import tell
 from hiermodels.results import Fit
@@ -147,6 +149,20 @@ class Model:
         """
         return find_nesting(self.design)
 
+    def prior_predictive(
+        self, *, draws: int = 500, random_seed: int | None = None, rows: int = 2000
+    ) -> xr.DataTree:
+        """Draws from the priors, and of the response and the variances that they imply.
+
+        Groups ``prior`` (the parameters), ``prior_predictive`` (the response, of at most ``rows``
+        rows evenly spread), ``prior_variance`` (``variance`` of each component on the scale of the
+        link, and ``icc`` where the model has a residual or latent error), ``observed_data``.
+        Nothing is compiled.
+        """
+        return prior_predictive(
+            self.design, self.priors, draws=draws, random_seed=random_seed, rows=rows
+        )
+
     @cached_property
     def _compiled(self) -> Any:
         """Compiled once for all fits of this model."""
@@ -172,10 +188,15 @@ class Model:
         """Sample the posterior with NUTS.
 
         ``engine`` is ``"auto"`` or a key of `engines.ENGINES`; ``tune=None`` and
-        ``target_accept=None`` are the engine's own. ``keep`` is ``"draws"`` for every draw of every
-        group effect, ``"moments"`` for their exact means and sds and the draws of some, ``"auto"``
-        for draws up to 200 MB; every report works from either. An interrupt keeps the draws made
+        ``target_accept=None`` are the engine's own. ``keep`` is ``"draws"`` for every draw of
+        every group effect (in single precision above 200 MB), ``"moments"`` for the means and sds
+        of every level and a few draws, ``"auto"`` for draws up to 400 MB; every report works from
+        either. The moments are exact given the sds, correlations and sigma with the engine
+        ``"collapsed"``, and those of all draws with the others. An interrupt keeps the draws made
         so far. The same ``random_seed`` gives the same draws on the same machine.
+
+        Where transitions diverge and no ``target_accept`` was given, the model is sampled once more
+        with shorter steps; the summary has the figures of both tries.
         """
         choice = choose_engine(self.design, self.priors, engine)
         warn_of(self.nesting())
@@ -189,20 +210,42 @@ class Model:
             progressbar=progressbar,
         )
         idata = self._sample(choice, settings, keep=keep)
+        if target_accept is None:
+            idata = self._second_try(choice, settings, idata, keep=keep)
         idata["posterior"].attrs |= {"engine": choice.name, "engine_reason": choice.reason}
         return Fit(design=self.design, priors=self.priors, idata=idata)
+
+    def _second_try(
+        self, choice: Choice, settings: SamplerSettings, first: xr.DataTree, *, keep: str
+    ) -> xr.DataTree:
+        """After divergences once more with shorter steps; of the two that with fewer of them."""
+        before = first["posterior"].attrs
+        if before["divergences"] == 0 or before["interrupted"]:
+            return first
+        shorter = replace(settings, target_accept=(1 + settings.target_accept) / 2)
+        second = self._sample(choice, shorter, keep=keep)
+        after = second["posterior"].attrs
+        better = after["divergences"] < before["divergences"]
+        told = (
+            f"Sampled twice: {before['divergences']} divergences at target_accept "
+            f"{settings.target_accept:g}, {after['divergences']} at {shorter.target_accept:g}; "
+            f"these are the draws of the {'second' if better else 'first'} try."
+        )
+        kept = second if better else first
+        kept["posterior"].attrs |= {"second_try": told}
+        return kept
 
     def _sample(self, choice: Choice, settings: SamplerSettings, *, keep: str) -> xr.DataTree:
         lookup(keep, dict.fromkeys(KEEPS), what="keep")
         if choice.name == "collapsed":
             return sample_collapsed(self.design, self.priors, settings, keep=keep)
         if choice.name == "noncentred" and row_by_row(self.design):
-            return sample_rows(self.design, self.priors, settings)
+            return sample_rows(self.design, self.priors, settings, keep=keep)
         if choice.name == "noncentred":
-            return sample_noncentred(self.design, self.priors, settings)
+            return sample_noncentred(self.design, self.priors, settings, keep=keep)
         if not self._is_compiled:
             tell(COMPILING, progressbar=settings.progressbar)
-        return sample_pymc(self._compiled, self.design, settings)
+        return sample_pymc(self._compiled, self.design, settings, keep=keep)
 
 
 def new_seed() -> int:

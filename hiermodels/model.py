@@ -195,9 +195,12 @@ def thresholds(design: Design, prior: ParameterPrior) -> Tensor:
 
 def likelihood(model: pm.Model, design: Design, eta: Tensor, aux: dict[str, Tensor]) -> None:
     """The family's distribution of each row; a weight multiplies the log-density."""
+    name = design.response_name
+    while name in model.named_vars or name in model.coords:
+        name += "_"  # a response that is called alpha, or as a factor
     of_rows = design.family.pymc(eta, aux, design.trials)
     if design.weights is None:
-        model.register_rv(of_rows, design.response_name, observed=design.response, dims=(ROW,))
+        model.register_rv(of_rows, name, observed=design.response, dims=(ROW,))
         return
     density = pm.logp(of_rows, design.response)
-    pm.Potential(design.response_name, pm.Data("weights", design.weights, dims=ROW) * density)
+    pm.Potential(name, pm.Data("weights", design.weights, dims=ROW) * density)

@@ -42,6 +42,8 @@ __all__ = [
 #: The sd of a normal prior, in scales of the response; and that of the coefficients of a family's
 #: own parameter on its log or logit scale: 95 % of exp(1.5 z) is between 1/19 and 19.
 WIDE, OWN_WIDE = 2.5, 1.5
+#: What a threshold can have: distributions of every number.
+UNBOUNDED = ("Normal", "StudentT", "Cauchy", "Laplace", "Logistic")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +262,11 @@ class Chosen:
         if parameter.link == "log":
             return self.positive(parameter.name, (), default, 1.0)
         prior = self.real(parameter.name, (), default, 1.0)
+        if parameter.link == "ordered" and prior.given.name not in UNBOUNDED:
+            raise PriorError(
+                f"{parameter.name!r} can be any number, and {prior.given} has bounds. "
+                f"Valid: {', '.join(UNBOUNDED)}."
+            )
         if parameter.link == "logit" and not prior.given.unit:
             raise PriorError(
                 f"{parameter.name!r} is a probability, and {prior.given} has mass outside 0 to 1. "

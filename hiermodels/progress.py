@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-__all__ = ["shows_bar", "tell"]
+__all__ = ["counting_bar", "shows_bar", "tell"]
 
 
 def tell(message: str, *, progressbar: bool) -> None:
@@ -22,3 +24,24 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+@contextmanager
+def counting_bar(total: int, what: str, *, shown: bool) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr that grows to ``total``; what it gives is told each step's size."""
+    if not shown:
+        yield lambda step: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda step: progress.update(task, advance=step)

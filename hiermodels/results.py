@@ -630,6 +630,17 @@ class Fit:
             chains=self.idata["posterior"].sizes["chain"] if whole else 1,
         )
 
+    def squeeze_sensitivity(
+        self, constants: Sequence[float] = (0.05, 0.25, 0.5, 1.0), *, progressbar: bool = True
+    ) -> Table:
+        """A beta model refitted with other constants s in ``hm.squeeze(y, s=s)``.
+
+        `hm.squeeze_sensitivity` has more to choose.
+        """
+        from hiermodels import squeeze_sensitivity
+
+        return squeeze_sensitivity(self, constants, progressbar=progressbar)
+
     def save_posterior(self, path: str | Path) -> Path:
         """Write the posterior as netCDF, which ArviZ and xarray read."""
         target = Path(path)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hiermodels.density.rows import RowPredictor, RowProblem
     from hiermodels.families import Parameter
 
-__all__ = ["LARGEST_RESTS", "not_rowwise", "row_problem", "row_scale"]
+__all__ = ["LARGEST_RESTS", "is_compiled", "not_rowwise", "row_problem", "row_scale"]
 
 type Array = np.ndarray
 
@@ -46,6 +46,13 @@ def not_rowwise(design: Design, priors: Priors) -> str:
     if (rest := sum(sizes[:-1])) > LARGEST_RESTS:
         return f"the factors beside the largest have {rest} effects, more than {LARGEST_RESTS}"
     return ""
+
+
+def is_compiled(design: Design) -> bool:
+    """Whether the family's density has been compiled on this machine."""
+    from hiermodels.density.likelihoods import likelihood
+
+    return likelihood(design.family.name, design.family.link).is_cached()
 
 
 def row_problem(design: Design, priors: Priors) -> RowProblem:
@@ -176,7 +183,8 @@ def row_scale(design: Design, found: dict[str, Any]) -> dict[str, Array]:
     As `collapsed.user_scale`, of every linear predictor; a parameter without a formula is on its
     own scale already.
     """
-    common, values, start = found["common"], {}, 0
+    common, start = found["common"], 0
+    values: dict[str, Array] = {}
 
     def take(size: int) -> Array:
         nonlocal start
@@ -215,7 +223,10 @@ def predictor_values(predictor: Predictor, own: Array, found: dict[str, Any]) ->
 
 
 def own_block(block: Block, prefix: str, found: dict[str, Any]) -> dict[str, Any]:
-    """The block's draws by the names that `block_values` reads."""
+    """The block's draws by the names that `block_values` reads, b = T b_std."""
+    name, theirs = block.name, f"{prefix}{block.name}"
     return {
-        f"{kind}_{block.name}": found[f"{kind}_{prefix}{block.name}"] for kind in ("sd", "cor", "b")
+        f"sd_{name}": found[f"sd_{theirs}"],
+        f"cor_{name}": found[f"cor_{theirs}"],
+        f"b_{name}": found[f"b_{theirs}"] @ block.transform.T,
     }

@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,11 +38,14 @@ __all__ = [
 
 #: Draws made by the PyMC engine for each that is kept.
 THIN = 4
-#: Bytes that the draws of group effects may take; above, moments and some of the draws are kept.
+#: Bytes that the draws of group effects may take in double precision; above, they are single.
 MEMORY = 200_000_000
+#: Bytes that they may take in single precision; above, moments and some of the draws are kept.
+MOST_SINGLE = 400_000_000
 #: Draws of each chain whose group effects are kept then.
 KEPT = 250
 FIRST_USE = "Compiling the sampler's kernels, once for this machine: about 25 s."
+FIRST_OF_ITS_KIND = "Compiling kernels for this kind of model, once for this machine: 5 to 25 s."
 KEEPS = ("auto", "draws", "moments")
 #: What is kept of the sampler's own statistics, where it has them.
 STATISTICS = (
@@ -79,17 +82,22 @@ def sample_collapsed(
 ) -> xr.DataTree:
     """Sample with the compiled engine, the coefficients integrated out.
 
-    Returns the groups ``posterior``, ``sample_stats`` and ``observed_data``. Where the draws of the
-    group effects are too many to keep (`keeps_draws`), ``posterior`` is without them: ``effects``
-    has those of some draws, and ``moments`` the exact mean and sd of every level.
+    Returns the groups ``posterior``, ``sample_stats`` and ``observed_data``. Draws of the group
+    effects that take more than `MEMORY` are kept in single precision. Where they are too many for
+    that (`keeps_draws`), ``posterior`` is without them: ``effects`` has those of some draws, and
+    ``moments`` the exact mean and sd of every level.
     """
-    from hiermodels.collapsed import gaussian_problem, level_moments, user_scale
-    from hiermodels.density import cross_products, first_use, name_draws, sample_theta
+    from hiermodels.collapsed import effect_maps, gaussian_problem, level_moments, user_scale
+    from hiermodels.density import Store, cross_products, first_use, name_draws, sample_theta
 
     start = time.perf_counter()
-    if first_use():
+    if told := first_use():
         tell(FIRST_USE, progressbar=settings.progressbar)
     products = cross_products(gaussian_problem(design, priors))
+    if not told and first_use(sparse=products.sparse):
+        tell(FIRST_OF_ITS_KIND, progressbar=settings.progressbar)
+    asked = settings.chains * settings.draws
+    store = Store(maps=effect_maps(design), single=kept_single(design, asked, keep))
     with as_sampling_errors():
         trace = sample_theta(
             products,
@@ -100,32 +108,81 @@ def sample_collapsed(
             seed=settings.random_seed,
             target_accept=settings.target_accept,
             progress=shows_bar(settings.progressbar),
+            store=store if keeps_draws(design, asked, keep) else None,
         )
-    chains, draws = trace.theta.shape[:2]
+    chains, draws = trace.theta.shape[:2]  # fewer after an interrupt
+    if trace.coefficients is None:
+        store = replace(store, single=kept_single(design, chains * draws, keep))
     kept = None if keeps_draws(design, chains * draws, keep) else kept_draws(design, chains, draws)
-    found = name_draws(products, trace, seed=settings.random_seed, cores=settings.cores, kept=kept)
+    found = name_draws(
+        products, trace, seed=settings.random_seed, cores=settings.cores, kept=kept, store=store
+    )
     values = user_scale(design, found)
-    extra: dict[str, xr.Dataset] = {}
-    if kept is not None:
-        effects = {name: values.pop(name) for name in list(values) if name.startswith("b_")}
-        extra["effects"] = label_draws(design, effects).assign_coords(draw=kept)
-        extra["moments"] = label_moments(design, level_moments(design, products, trace.theta))
+    moments = None if kept is None else level_moments(design, products, trace.theta)
+    return finish(
+        design, values, found, settings, start=start, kept=kept, moments=moments, exact=True
+    )
+
+
+def finish(
+    design: Design,
+    values: dict[str, np.ndarray],
+    found: Mapping[str, Any],
+    settings: SamplerSettings,
+    *,
+    start: float,
+    kept: np.ndarray | None,
+    moments: Mapping[str, tuple[np.ndarray, np.ndarray]] | None,
+    exact: bool,
+) -> xr.DataTree:
+    """The groups of a fit of a compiled engine; with ``moments`` effects are apart."""
+    values, extra = set_apart(design, values, kept, moments, exact=exact)
     posterior = label_draws(design, values)
     attributes = how_sampled(found, posterior, seconds=time.perf_counter() - start)
     stats = sampler_stats(found, posterior)
     return assemble(design, posterior, stats, settings, attributes=attributes, extra=extra)
 
 
-def sample_noncentred(design: Design, priors: Priors, settings: SamplerSettings) -> xr.DataTree:
-    """Sample with the compiled engine that keeps the coefficients, whatever their priors."""
-    from hiermodels.collapsed import coefficient_priors, gaussian_problem, user_scale
+def set_apart(
+    design: Design,
+    values: dict[str, np.ndarray],
+    kept: np.ndarray | None,
+    moments: Mapping[str, tuple[np.ndarray, np.ndarray]] | None,
+    *,
+    exact: bool,
+) -> tuple[dict[str, np.ndarray], dict[str, xr.Dataset]]:
+    """What goes to ``posterior``, and where effects have moments, the groups ``effects`` (of the
+    draws ``kept``) and ``moments``, exact ones or those of all draws."""
+    if kept is None or moments is None:
+        return values, {}
+    effects = {name: each for name, each in values.items() if name.startswith("b_")}
+    rest = {name: each for name, each in values.items() if name not in effects}
+    return rest, {
+        "effects": label_draws(design, effects).assign_coords(draw=kept),
+        "moments": label_moments(design, moments).assign_attrs(exact=int(exact)),
+    }
+
+
+def sample_noncentred(
+    design: Design, priors: Priors, settings: SamplerSettings, *, keep: str = "auto"
+) -> xr.DataTree:
+    """Sample with the compiled engine that keeps the coefficients, whatever their priors.
+
+    Where the draws of the group effects are not kept their means and sds are those of all draws.
+    """
+    from hiermodels.collapsed import coefficient_priors, effect_maps, gaussian_problem, user_scale
+    from hiermodels.density import Store, cross_products
     from hiermodels.density.coefficientpriors import CoefficientPrior
+    from hiermodels.density.noncentred_sampling import first_use
     from hiermodels.density.noncentred_sampling import sample_noncentred as sample
 
     start = time.perf_counter()
+    products = cross_products(gaussian_problem(design, priors))
+    if first_use(products):
+        tell(FIRST_OF_ITS_KIND, progressbar=settings.progressbar)
     with as_sampling_errors():
         found = sample(
-            gaussian_problem(design, priors),
+            products,
             tuple(
                 CoefficientPrior(name=p.inside.name, parameters=p.inside.parameters)
                 for p in coefficient_priors(priors)
@@ -137,21 +194,31 @@ def sample_noncentred(design: Design, priors: Priors, settings: SamplerSettings)
             seed=settings.random_seed,
             target_accept=settings.target_accept,
             progress=shows_bar(settings.progressbar),
+            store=Store(
+                maps=effect_maps(design),
+                single=kept_single(design, settings.chains * settings.draws, keep),
+            ),
         )
-    posterior = label_draws(design, user_scale(design, found))
-    attributes = how_sampled(found, posterior, seconds=time.perf_counter() - start)
-    return assemble(
-        design, posterior, sampler_stats(found, posterior), settings, attributes=attributes
+    values, kept, moments = thin_effects(design, user_scale(design, found), keep)
+    return finish(
+        design, values, found, settings, start=start, kept=kept, moments=moments, exact=False
     )
 
 
-def sample_rows(design: Design, priors: Priors, settings: SamplerSettings) -> xr.DataTree:
-    """Sample a model of any family with the compiled engine that reads row by row."""
-    from hiermodels.density.informed_sampling import sample_informed
+def sample_rows(
+    design: Design, priors: Priors, settings: SamplerSettings, *, keep: str = "auto"
+) -> xr.DataTree:
+    """Sample a model of any family with the compiled engine that reads row by row.
+
+    Rows that are the same in all that the model uses are read once, with their count.
+    """
+    from hiermodels.density.informed_sampling import first_use, sample_informed
     from hiermodels.merging import distinct_rows
-    from hiermodels.rowwise import row_problem, row_scale
+    from hiermodels.rowwise import is_compiled, row_problem, row_scale
 
     start = time.perf_counter()
+    if first_use() or not is_compiled(design):
+        tell(FIRST_OF_ITS_KIND, progressbar=settings.progressbar)
     with as_sampling_errors():
         found = sample_informed(
             row_problem(distinct_rows(design), priors),
@@ -163,11 +230,29 @@ def sample_rows(design: Design, priors: Priors, settings: SamplerSettings) -> xr
             target_accept=settings.target_accept,
             progress=shows_bar(settings.progressbar),
         )
-    posterior = label_draws(design, row_scale(design, found))
-    attributes = how_sampled(found, posterior, seconds=time.perf_counter() - start)
-    return assemble(
-        design, posterior, sampler_stats(found, posterior), settings, attributes=attributes
+    values, kept, moments = thin_effects(design, row_scale(design, found), keep)
+    return finish(
+        design, values, found, settings, start=start, kept=kept, moments=moments, exact=False
     )
+
+
+def thin_effects(
+    design: Design, values: dict[str, np.ndarray], keep: str
+) -> tuple[
+    dict[str, np.ndarray], np.ndarray | None, dict[str, tuple[np.ndarray, np.ndarray]] | None
+]:
+    """Where not all draws of the effects are kept: some of them, and the moments of all."""
+    from hiermodels.collapsed import draw_moments
+
+    chains, draws = next(iter(values.values())).shape[:2]
+    if keeps_draws(design, chains * draws, keep) or not design.blocks:
+        return values, None, None
+    moments, kept = draw_moments(design, values), kept_draws(design, chains, draws)
+    few = {
+        name: each[:, kept].astype(np.float32) if name.startswith("b_") else each
+        for name, each in values.items()
+    }
+    return few, kept, moments
 
 
 @contextmanager
@@ -205,10 +290,17 @@ def effect_count(design: Design) -> int:
 
 
 def keeps_draws(design: Design, n_draws: int, keep: str) -> bool:
-    """Whether all draws of the group effects are kept: up to `MEMORY` bytes, unless asked for."""
+    """Whether all draws of the group effects are kept: up to `MOST_SINGLE` bytes, unless asked."""
     if keep == "auto":
-        return 8 * n_draws * effect_count(design) <= MEMORY
+        return 4 * n_draws * effect_count(design) <= MOST_SINGLE
     return keep == "draws"
+
+
+def kept_single(design: Design, n_draws: int, keep: str) -> bool:
+    """Whether effects are kept in single precision: where all draws take more than `MEMORY`, or
+    some alone are kept."""
+    large = 8 * n_draws * effect_count(design) > MEMORY
+    return large or not keeps_draws(design, n_draws, keep)
 
 
 def kept_draws(design: Design, chains: int, draws: int) -> np.ndarray:
@@ -239,8 +331,13 @@ def compile_pymc(model: Any, names: tuple[str, ...]) -> Any:
     return nutpie.compile_pymc_model(model, var_names=list(names))
 
 
-def sample_pymc(compiled: Any, design: Design, settings: SamplerSettings) -> xr.DataTree:
-    """Sample a compiled PyMC model; an interrupt keeps the draws that all chains have."""
+def sample_pymc(
+    compiled: Any, design: Design, settings: SamplerSettings, *, keep: str = "auto"
+) -> xr.DataTree:
+    """Sample a compiled PyMC model; an interrupt keeps the draws that all chains have.
+
+    ``keep`` as in `sample_noncentred`.
+    """
     import nutpie
 
     start = time.perf_counter()
@@ -267,7 +364,7 @@ def sample_pymc(compiled: Any, design: Design, settings: SamplerSettings) -> xr.
         except Exception as error:
             raise SamplingError(f"the sampler stopped: {error}") from error
     posterior, stats = complete_draws(tree, interrupted=interrupted)
-    keep = slice(THIN - 1, None, THIN)
+    thinned = slice(THIN - 1, None, THIN)
     attributes = {
         "method": "nuts",
         "mended": "",
@@ -276,9 +373,13 @@ def sample_pymc(compiled: Any, design: Design, settings: SamplerSettings) -> xr.
         "interrupted": int(interrupted),
         "sampling_seconds": time.perf_counter() - start,
     }
-    values = {n: posterior[n].isel(draw=keep).to_numpy() for n in reported_names(design)}
-    kept = {n: v.isel(draw=keep).to_numpy() for n, v in stats.data_vars.items() if n in STATISTICS}
-    return assemble(design, label_draws(design, values), kept, settings, attributes=attributes)
+    values = {n: posterior[n].isel(draw=thinned).to_numpy() for n in reported_names(design)}
+    statistics = {
+        n: v.isel(draw=thinned).to_numpy() for n, v in stats.data_vars.items() if n in STATISTICS
+    }
+    values, extra = set_apart(design, *thin_effects(design, values, keep), exact=False)
+    labelled = label_draws(design, values)
+    return assemble(design, labelled, statistics, settings, attributes=attributes, extra=extra)
 
 
 def complete_draws(tree: xr.DataTree, *, interrupted: bool) -> tuple[xr.Dataset, xr.Dataset]:

@@ -136,6 +136,8 @@ def sampling_lines(attributes: Mapping[str, Any], draws: Draws) -> list[str]:
     lines = [", ".join(t for t in told if t)]
     if attributes.get("mended"):
         lines.append(str(attributes["mended"]))
+    if attributes.get("second_try"):
+        lines.append(str(attributes["second_try"]))
     if attributes.get("interrupted"):
         lines.append("Interrupted: only the draws that were made by then.")
     return lines

@@ -136,12 +136,14 @@ def own_rows(
 
 
 def moments_note(draws: Draws, block: Block) -> str:
-    """What the intervals are where exact moments were kept instead of draws."""
+    """What the intervals are where moments were kept instead of draws."""
     if block.name not in draws.moments:
         return ""
     n = draws.with_effects.n
+    exact = all(moments.exact for moments in draws.moments[block.name].values())
+    whose = "exact" if exact else "those of all draws"
     source = f"{n} draws" if n >= ENOUGH else "a normal distribution"
-    return f"Means and sds are exact; the intervals have the shape of {source}."
+    return f"Means and sds are {whose}; the intervals have the shape of {source}."
 
 
 def level_rows(block: Block, terms: Sequence[str]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ from hiermodels.expected import (
     is_linear,
     latent_noise,
     marginal_mean,
+    mean_exists,
     quadrature_points,
     residual_variance,
     shared_variances,
@@ -226,7 +227,18 @@ def linear_parts(design: Design, draws: Draws, points: Points | None) -> tuple[A
 
 
 def data_components(design: Design, draws: Draws, points: Points) -> Components:
-    """The law of total variance on the scale of the response; fewer draws than there are."""
+    """The law of total variance on the scale of the response; fewer draws than there are.
+
+    Raises
+    ------
+    NotAvailableError
+        For a response without a finite mean.
+    """
+    if not mean_exists(design):
+        raise NotAvailableError(
+            "a log-normal response whose sigma differs between groups has no finite mean among "
+            "all possible groups, and so no variance; scale='latent' has an answer"
+        )
     some = few_draws(draws, points)
     names = all_factors(design)
     singles = [(name,) for name in names]
@@ -272,10 +284,10 @@ def nested_sets(design: Design) -> tuple[tuple[str, ...], ...]:
 
 
 def latent_mean(design: Design, draws: Draws, expected: float | Array | None) -> Array:
-    """Where the noise is translated to the latent scale: (S,); categories have no mean."""
+    """Where the noise is translated to the latent scale: (S,); not a number without one."""
     if expected is not None:
         return np.broadcast_to(np.asarray(expected, dtype=float), (draws.n,))
-    if design.family.name == "ordinal":
+    if design.family.name == "ordinal" or not mean_exists(design):
         return np.full(draws.n, np.nan)
     return marginal_mean(design, draws)
 
@@ -410,7 +422,7 @@ def explained_variance(design: Design, draws: Draws, parts: Components) -> RSqua
     fitted, noise = fitted_variances(design, draws)
     return RSquared(
         marginal=parts.common / whole,
-        conditional=1 - parts.residual / whole,
+        conditional=(whole - parts.residual) / whole,
         bayesian=fitted / (fitted + noise),
     )
 

@@ -25,7 +25,7 @@ def datasets_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def reference() -> dict[str, dict[str, Any]]:
-    """The cases of ``reference.json``, by name: what lme4 and glmmTMB say.
+    """The cases of ``reference.json``, by name: what lme4, glmmTMB and exact likelihoods say.
 
     Found in the folder named by ``HIERMODELS_REFERENCE``, or in ``reference`` beside the one named
     by ``HIERMODELS_DATA``.
@@ -39,8 +39,9 @@ def reference() -> dict[str, dict[str, Any]]:
     path = Path(folder) / "reference.json"
     if not path.is_file():
         pytest.skip(f"no file {path}")
-    cases = json.loads(path.read_text(encoding="utf-8"))["cases"]
-    return {case["name"]: case for case in cases}
+    found = json.loads(path.read_text(encoding="utf-8"))
+    cases = [*found["exact_maximum_likelihood"].values(), *found["cases"]]
+    return {case["name"]: case for case in cases if isinstance(case, dict)}
 
 
 @pytest.fixture

@@ -9,13 +9,11 @@ from scipy import stats
 from hiermodels.calibration import (
     BINS,
     RANKED,
-    SCIPY,
     Calibration,
     calibrate,
     draw_truth,
     structures,
 )
-from hiermodels.priors import DISTRIBUTIONS
 
 MODELS = structures()
 #: The probability that a right posterior fails, over all four structures.
@@ -70,7 +68,3 @@ def test_truths_are_draws_from_the_priors():
     assert stats.kstest(beta, stats.norm(0, 0.5).cdf).pvalue > 1e-4
     sigma = np.array([float(t.values["sigma"]) for t in truths])
     assert stats.kstest(sigma, stats.halfnorm(scale=1).cdf).pvalue > 1e-4
-
-
-def test_every_prior_can_be_drawn():
-    assert set(SCIPY) == set(DISTRIBUTIONS)

@@ -16,6 +16,7 @@ from hiermodels.density import (
     level_moments,
     recover,
 )
+from hiermodels.density.drawing import Store
 from hiermodels.density.recovery import recover_thinned
 
 STRUCTURES = {
@@ -155,13 +156,39 @@ def test_thinned_effects_are_draws_of_the_same_conditional(name):
     assert joint == pytest.approx(expected, abs=5 / np.sqrt(2000))
 
 
-def test_an_interrupt_of_the_recovery_is_raised_soon():
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("name", ["nested", "large rest"])
+def test_draws_are_stored_on_the_users_scale(name, single):
+    """The same random numbers: b = T b_std to the precision of the numbers."""
+    problem = make_problem(5, **WITH_LARGE_REST[name])
+    products = cross_products(problem)
+    rng = np.random.default_rng(0)
+    theta = rng.normal(scale=0.3, size=(600, products.theta.size))
+    maps = tuple(rng.normal(size=(b.n_columns, b.n_columns)) for b in problem.blocks)
+    plain = recover(products, theta, rng=np.random.default_rng(1))
+    store = Store(maps=maps, single=single)
+    found = recover(products, theta, rng=np.random.default_rng(1), store=store)
+    np.testing.assert_array_equal(found.beta, plain.beta)
+    for to_raw, one, two in zip(maps, plain.effects, found.effects, strict=True):
+        assert two.dtype == (np.float32 if single else np.float64)
+        expected = np.einsum("kl,sjl->sjk", to_raw, one)
+        tolerance = 1e-6 if single else 1e-12  # of a number of order one
+        np.testing.assert_allclose(two, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_an_interrupt_of_the_recovery_leaves_draws_of_every_chain():
     """All 200,000 draws of 200 effects would take several seconds."""
     products = cross_products(make_problem(5, factors=((200, ((0,),)),), n_rows=300))
     theta = np.zeros((200_000, products.theta.size))
     recover(products, theta[:10], rng=np.random.default_rng(1))
     threading.Timer(0.5, _thread.interrupt_main).start()
     start = time.perf_counter()
-    with pytest.raises(KeyboardInterrupt):
-        recover(products, theta, rng=np.random.default_rng(1), cores=2)
+    found = recover(products, theta, rng=np.random.default_rng(1), cores=2, chains=4)
     assert time.perf_counter() - start < 2.0
+    assert found.interrupted
+    n = found.complete(4)
+    assert 0 < n < 50_000
+    whole = recover(products, theta, rng=np.random.default_rng(1), cores=2, chains=4).of_chains(4)
+    one, two = found.of_chains(4), whole
+    np.testing.assert_array_equal(one.beta, two.beta[:, :n])
+    np.testing.assert_array_equal(one.effects[0], two.effects[0][:, :n])

@@ -3,15 +3,17 @@ kernels."""
 
 import _thread
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 from strategies import make_problem
 
-from hiermodels.density import Trace, cross_products, sample, sample_theta
+from hiermodels.density import Trace, cross_products, independence, recover, sample, sample_theta
 from hiermodels.density.compilation import _stamp
 from hiermodels.density.coordinates import to_theta
+from hiermodels.density.drawing import AS_THEY_ARE
 from hiermodels.density.independence import run_independence
 from hiermodels.density.pilot import choose_coordinates
 
@@ -28,15 +30,73 @@ def test_independence_and_nuts_agree():
     products = cross_products(make_problem(4, **CROSSED))
     assert products.sparse
     words = choose_coordinates(products).write(products.words)
-    independent = run_independence(
-        words, dimension=products.theta.size, draws=8000, chains=4, cores=2, seed=1
-    )
+    independent = run_independence(products, words, draws=8000, chains=4, cores=2, seed=1)
     nuts = sample_theta(products, draws=2000, seed=2)
     for k in range(products.theta.size):
         for power in (1, 2):
             first, first_error = moments(independent.theta[..., k] ** power)
             second, second_error = moments(nuts.theta[..., k] ** power)
             assert first == pytest.approx(second, abs=4 * np.hypot(first_error, second_error))
+
+
+def test_coefficients_of_independence_are_those_of_the_conditional():
+    """Drawn with the proposals, and anew where these are rejected: as drawn from theta later."""
+    products = cross_products(make_problem(4, **CROSSED))
+    words = choose_coordinates(products).write(products.words)
+    trace = run_independence(
+        products, words, draws=8001, chains=2, cores=2, seed=1, store=AS_THEY_ARE
+    )
+    found = trace.coefficients
+    accepted = trace.statistics["accepted"]
+    assert 0.05 < (~accepted).mean() < 0.5
+    flat = trace.theta.reshape(-1, products.theta.size)
+    later = recover(products, flat, rng=np.random.default_rng(5), chains=2, cores=2).of_chains(2)
+    assert found.beta.shape == later.beta.shape == (2, 8001, products.n_common)
+    for one, two in zip((*found.effects, found.beta), (*later.effects, later.beta), strict=True):
+        assert one.shape == two.shape
+        for where in (accepted, ~accepted):
+            first, second = one[where], two[where]
+            error = second.std(axis=0) * np.sqrt(2 / len(first))
+            assert (np.abs(first.mean(axis=0) - second.mean(axis=0)) < 6 * error).all()
+            assert (np.abs(first.std(axis=0) - second.std(axis=0)) < 6 * error).all()
+    # No two draws of the same theta have the same coefficients.
+    assert len(np.unique(found.beta[..., 0])) == found.beta[..., 0].size
+
+
+def test_an_interrupt_of_independence_keeps_complete_states(monkeypatch):
+    """Ctrl-C after the tenth batch: the main thread is told of each."""
+    products = cross_products(make_problem(4, **CROSSED))
+    words = choose_coordinates(products).write(products.words)
+
+    @contextmanager
+    def interrupted_bar(total, what, *, shown):
+        assert (total, shown) == (2 * 10_002, True)
+        told = []
+
+        def advance(step):
+            told.append(step)
+            if len(told) == 10:
+                raise KeyboardInterrupt
+
+        yield advance
+
+    settings = {"draws": 20_002, "chains": 2, "cores": 2, "seed": 1, "store": AS_THEY_ARE}
+    whole = run_independence(products, words, **settings)
+    monkeypatch.setattr(independence, "counting_bar", interrupted_bar)
+    trace = run_independence(products, words, progress=True, **settings)
+    n = trace.theta.shape[1]
+    assert trace.interrupted
+    assert not whole.interrupted
+    assert 70 < n < 20_002
+    assert trace.coefficients.effects[0].shape == (2, n, 90, 1)
+    assert trace.coefficients.beta.shape == (2, n, products.n_common)
+    # the proposals and their coefficients are those of the whole run
+    same = trace.statistics["accepted"] & whole.statistics["accepted"][:, :n]
+    assert same.mean() > 0.2  # proposals that both runs accepted
+    np.testing.assert_array_equal(trace.theta[same], whole.theta[:, :n][same])
+    np.testing.assert_array_equal(
+        trace.coefficients.effects[1][same], whole.coefficients.effects[1][:, :n][same]
+    )
 
 
 def test_thinning_keeps_count_of_steps_and_divergences():

@@ -6,9 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import hiermodels
+import hiermodels as hm
+from hiermodels import density
+from hiermodels.density.compilation import Callback
+from hiermodels.sampling import FIRST_OF_ITS_KIND
 
 FIT = """
 import hiermodels as hm
@@ -55,3 +61,33 @@ def test_kernels_are_compiled_once_into_the_users_cache(tmp_path):
         for page in (first, second)
     ]
     assert without_time[0] == without_time[1]
+
+
+@pytest.fixture
+def crossed():
+    """More columns beside the largest factor than dense kernels take."""
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(90, size=400), rng.integers(70, size=400)
+    y = rng.normal(size=90)[a] + rng.normal(size=70)[b] + rng.normal(size=400)
+    return pd.DataFrame({"y": y, "a": a, "b": b})
+
+
+def fit_few(data, **settings):
+    hm.fit("y ~ 1 + (1 | a) + (1 | b)", data, draws=10, tune=10, random_seed=1, **settings)
+
+
+def test_kernels_for_a_large_rest_are_announced(monkeypatch, capsys, crossed):
+    monkeypatch.setattr(density, "first_use", lambda *, sparse=False: sparse)
+    fit_few(crossed, engine="collapsed")
+    assert capsys.readouterr().err == f"{FIRST_OF_ITS_KIND}\n"
+    fit_few(crossed, engine="collapsed", progressbar=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_kernels_of_the_engine_that_keeps_coefficients_are_announced(monkeypatch, capsys, crossed):
+    fit_few(crossed, engine="noncentred", progressbar=False)  # compiled, and so found in the cache
+    fit_few(crossed, engine="noncentred")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(Callback, "is_cached", lambda callback: False)
+    fit_few(crossed, engine="noncentred")
+    assert capsys.readouterr().err == f"{FIRST_OF_ITS_KIND}\n"

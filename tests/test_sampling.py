@@ -255,11 +255,55 @@ def test_every_report_works_from_moments(both):
 
 def test_draws_that_take_too_much_memory_are_not_kept(monkeypatch):
     monkeypatch.setattr(sampling, "MEMORY", 10_000)
+    monkeypatch.setattr(sampling, "MOST_SINGLE", 10_000)
     fit = hm.fit(FORMULA, table(), random_seed=1, progressbar=False)
     effects = fit.idata["effects"]["b_pop"]
     assert effects.nbytes <= 10_000
     assert effects.sizes["draw"] > 1
     assert hm.fit(FORMULA, table(), keep="draws", progressbar=False).draws.kept is None
+
+
+def test_draws_that_take_much_memory_are_single(monkeypatch):
+    """The same draws, to the precision of their numbers."""
+    double = hm.fit(FORMULA, table(), random_seed=1, progressbar=False).idata["posterior"]
+    monkeypatch.setattr(sampling, "MEMORY", 10_000)
+    single = hm.fit(FORMULA, table(), random_seed=1, progressbar=False).idata["posterior"]
+    assert double["b_pop"].dtype == np.float64
+    assert single["b_pop"].dtype == np.float32
+    np.testing.assert_allclose(single["b_pop"], double["b_pop"], rtol=1e-6)
+    np.testing.assert_array_equal(single["beta"], double["beta"])
+
+
+def test_every_engine_keeps_what_is_asked_for(sample):
+    found = sample(random_seed=1, draws=500, keep="moments")
+    assert "b_pop" not in found.idata["posterior"]
+    assert found.idata["effects"]["b_pop"].sizes["draw"] == 250
+    assert found.draws.moments["pop"]["effects"].exact == (
+        found.idata["posterior"].attrs["engine"] == "collapsed"
+    )
+    assert "Means and sds are" in found.ranef("pop").note
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + z + (x | pop)", "y ~ x + (1 | pop/patch)"])
+def test_moments_of_an_engine_that_samples_effects_are_those_of_its_draws(formula):
+    model = hm.Model(formula, table())
+    draws, moments = (
+        model.fit(engine="noncentred", random_seed=1, keep=keep, progressbar=False)
+        for keep in KEEPS[1:]
+    )
+    assert moments.draws.with_effects.n == 1000
+    assert moments.idata["effects"]["b_pop"].dtype == np.float32
+    for report in ("ranef", "coef"):
+        one, two = getattr(draws, report)(), getattr(moments, report)()
+        for column in ("estimate", "sd"):
+            # the draws behind them are of single precision
+            np.testing.assert_allclose(two[column], one[column], rtol=1e-7, atol=1e-7)
+        assert two.note == (
+            "Means and sds are those of all draws; the intervals have the shape of 1000 draws."
+        )
+    for factor in model.design.factors:
+        for picture in (moments.plot.forest(factor), moments.plot.shrinkage(factor)):
+            plt.close(np.atleast_1d(picture)[0].figure)
 
 
 def test_unknown_keep(model):

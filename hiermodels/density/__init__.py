@@ -2,14 +2,15 @@
 models.
 
 `problem` -> `crossproducts` -> `pilot` (-> `collapsed`, `coordinates`) -> `nuts` or `independence`
--> `recovery` (-> `combinations`) -> `sampling`.
+-> `recovery` (-> `drawing`, `combinations`) -> `sampling`.
 """
 
 from .combinations import combination_moments
 from .coordinates import first_use
 from .crossproducts import CrossProducts, cross_products
+from .drawing import Coefficients, Store
 from .problem import BlockData, GaussianProblem, PositivePrior
-from .recovery import Coefficients, LevelMoments, conditional_variances, level_moments, recover
+from .recovery import LevelMoments, conditional_variances, level_moments, recover
 from .sampling import name_draws, sample, sample_theta
 from .trace import Trace
 
@@ -20,6 +21,7 @@ __all__ = [
     "GaussianProblem",
     "LevelMoments",
     "PositivePrior",
+    "Store",
     "Trace",
     "combination_moments",
     "conditional_variances",

@@ -34,7 +34,7 @@ from .rest import (
     rest_system,
 )
 
-__all__ = ["dense_likelihood", "residual_precision", "sparse_likelihood"]
+__all__ = ["dense_likelihood", "log_likelihood", "residual_precision", "sparse_likelihood"]
 
 SIZES, SCALARS = np.int64(Section.SIZES), np.int64(Section.SCALARS)
 MEAN, PRECISION = np.int64(Section.COMMON_MEAN), np.int64(Section.COMMON_PRECISION)
@@ -67,7 +67,7 @@ def dense_likelihood(theta, words, gradient):
     covariance_score = score_lanes(products, own, moments)
     quadratic = T[-1, -1] - explained
     _add_gradient(theta, lambdas, words, T, P, H, u, covariance_score, quadratic, gradient)
-    return _assemble(theta, words, quadratic, half_log + rest_half_log)
+    return log_likelihood(theta, words, quadratic, half_log + rest_half_log, ok)
 
 
 @kernel(inline="always")
@@ -82,16 +82,19 @@ def sparse_likelihood(theta, words, gradient):
         return -np.inf
     quadratic = T[-1, -1] - explained
     if integers(words, SIZES)[VALUE_ONLY]:
-        return _assemble(theta, words, quadratic, half_log + rest_half_log)
+        return log_likelihood(theta, words, quadratic, half_log + rest_half_log, ok)
     rest_inverse(words, P)
     H, moments = raw_moments(lambdas, words, P, u)
     covariance_score = score_panels(Lambda, scale, words, moments)
     _add_gradient(theta, lambdas, words, T, P, H, u, covariance_score, quadratic, gradient)
-    return _assemble(theta, words, quadratic, half_log + rest_half_log)
+    return log_likelihood(theta, words, quadratic, half_log + rest_half_log, ok)
 
 
 @kernel
-def _assemble(theta, words, quadratic, half_log):
+def log_likelihood(theta, words, quadratic, half_log, ok):
+    """Put together what is left of y'y, and half the log determinants; -inf where not `ok`."""
+    if not ok:
+        return -np.inf
     scalars = floats(words, SCALARS)
     place = integers(words, SIZES)[LOG_SIGMA]
     log_sigma = 0.0 if place == ABSENT else theta[place]

@@ -28,20 +28,20 @@ from .collapsed import product, residual_precision
 from .compilation import callback, kernel
 from .coordinates import DENSITY, OK, WRONG_SIZE
 from .covariance import ABSENT, add_chain_rule
+from .drawing import AS_THEY_ARE, Coefficients, Store, chunks, draw_in_chunks
 from .joint import EXPANSION, Extra, Joint, buffers, enter, leading_of, leave, point
 from .lapack import factor, log_diagonal, solve_lower, solve_lower_transposed
 from .layout import Scalar, Section, Size, floats, integers
 from .recovery import (
     LANES,
     add_prediction,
-    by_block,
-    chunks,
     draw_lanes,
     draw_rest,
-    in_threads,
     scale_in_place,
 )
 from .rest import (
+    FORWARD,
+    TRANSPOSED,
     add_rest_gradient,
     all_lambdas,
     congruence,
@@ -54,18 +54,19 @@ from .rest import (
     scale_draw,
 )
 
-__all__ = ["conditional_callback", "conditional_expansion", "recover_effects"]
+__all__ = ["conditional_callbacks", "conditional_expansion", "recover_effects"]
 
-SIZES, SCALARS = int(Section.SIZES), int(Section.SCALARS)
+SIZES, SCALARS = np.int64(Section.SIZES), np.int64(Section.SCALARS)
 LOG_SIGMA, PARAMETERS, COMMON, POTRF = (
     int(Size.LOG_SIGMA),
     int(Size.PARAMETERS),
     int(Size.COMMON),
     int(Size.POTRF),
 )
-N, CONSTANT = int(Scalar.N), int(Extra.CONSTANT)
+N, CONSTANT = int(Scalar.N), np.int64(Extra.CONSTANT)
 
 eliminate_lanes, score_lanes = lanes.eliminate, lanes.score
+VALUE_ALONE, WITH_SCORE = lanes.VALUE_ALONE, lanes.WITH_SCORE
 eliminate_panels, score_panels = panels.eliminate, panels.score
 lane_scratch, level_products, load_lanes = (
     lanes.lane_scratch,
@@ -90,12 +91,11 @@ def _system(lambdas, words, T, beta):
     table = factor_table(words)
     n, p = T.shape[0] - 1, len(beta)
     m = n - p
-    S, s = T[:m, :m].copy(), T[n, :m].copy()
+    S, s = congruence(lambdas, table, T, m), T[n, :m].copy()
     for k in range(p):
         for i in range(m):
             s[i] -= T[m + k, i] * beta[k]
-    congruence(lambdas, table, S)
-    scale_draw(lambdas, table, s, True)
+    scale_draw(lambdas, table, s, TRANSPOSED)
     for i in range(m):
         S[i, i] += 1.0
     if not factor(S, integers(words, SIZES)[POTRF]):
@@ -114,7 +114,7 @@ def _common_residual(lambdas, words, T, u, beta):
     n, p = T.shape[0] - 1, len(beta)
     m = n - p
     b = u.copy()
-    scale_draw(lambdas, factor_table(words), b, False)
+    scale_draw(lambdas, factor_table(words), b, FORWARD)
     residual = np.empty(p)
     quadratic = T[n, n]
     for k in range(p):
@@ -172,7 +172,7 @@ def _dense_likelihood(theta, beta, words, extra, gradient):
         rest_size(words),
     )
     Lambda = lambda_of(lambdas, factor_table(words), 0)
-    T, half_log, products, own = eliminate_lanes(Lambda, scale, words, n, True)
+    T, half_log, products, own = eliminate_lanes(Lambda, scale, words, n, WITH_SCORE)
     ok, S, u, rest_half_log, explained = _system(lambdas, words, T, beta)
     if not ok:
         return -np.inf
@@ -262,9 +262,8 @@ def _expansion(n, n_expanded, x, expanded, data):
     return OK
 
 
-def conditional_callback(joint: Joint) -> CFunc:
-    """The log-density of (theta, beta) for this buffer."""
-    return _sparse_callback() if joint.products.sparse else _dense_callback()
+conditional_callbacks = _dense_callback, _sparse_callback
+"""The log-density of (theta, beta), for a dense and for a sparse problem."""
 
 
 def conditional_expansion() -> CFunc:
@@ -273,26 +272,33 @@ def conditional_expansion() -> CFunc:
 
 
 def recover_effects(
-    joint: Joint, leading: NDArray[np.float64], *, rng: np.random.Generator, cores: int = 1
-) -> tuple[NDArray[np.float64], ...]:
-    """One draw of all effects per draw of theta and common coefficients (S, d + p): per block (S,
-    J, q)."""
-    products = joint.products
-    d, others = joint.n_theta, products.rest_size - products.n_common
-    theta, beta = np.ascontiguousarray(leading[:, :d]), leading[:, d:] - products.beta0
-    effects = np.empty((len(theta), *products.shapes[products.order[0]]))
-    rest = np.empty((len(theta), products.rest_size))
-    draw = _draw_sparse if products.sparse else _draw_dense
+    joint: Joint,
+    leading: NDArray[np.float64],
+    *,
+    rng: np.random.Generator,
+    cores: int = 1,
+    chains: int = 1,
+    store: Store = AS_THEY_ARE,
+) -> Coefficients:
+    """One draw of all effects per draw of theta and common coefficients (S, d + p), as `recover`
+    does."""
+    products, d = joint.products, joint.n_theta
+    theta = np.ascontiguousarray(leading[:, :d])
+    kernel = _draw_sparse if products.sparse else _draw_dense
 
-    def task(rows: slice, stream: np.random.Generator) -> None:
-        rest[rows, :others] = stream.standard_normal((rows.stop - rows.start, others))
-        rest[rows, others:] = beta[rows]
-        stream.standard_normal(out=effects[rows])
-        draw(theta[rows], products.words, rest[rows], effects[rows])
+    def draw(rows: slice, rest: NDArray, head: NDArray) -> None:
+        kernel(theta[rows], products.words, rest, head)
 
-    rows_of = list(chunks(len(theta)))
-    in_threads(task, list(zip(rows_of, rng.spawn(len(rows_of)), strict=True)), cores)
-    return by_block(products, effects, rest[:, :others])
+    return draw_in_chunks(
+        products,
+        draw,
+        chunks(chains, len(theta) // chains),
+        rng=rng,
+        cores=cores,
+        store=store,
+        common=leading[:, d:] - products.beta0,
+        least=chains,
+    )
 
 
 @kernel
@@ -306,7 +312,7 @@ def _draw_dense(theta, words, rest, effects):
     for s in range(len(theta)):
         lambdas, scale = all_lambdas(theta[s], words), residual_precision(theta[s], words)
         Lambda = lambda_of(lambdas, table, 0)
-        T, _, _, _ = eliminate_lanes(Lambda, scale, words, n, False)
+        T, _, _, _ = eliminate_lanes(Lambda, scale, words, n, VALUE_ALONE)
         _, root, u, _, _ = _system(lambdas, words, T, rest[s, m:])
         draw_rest(root, u, lambdas, table, rest[s, :m])
         for start in range(0, effects.shape[1], LANES):

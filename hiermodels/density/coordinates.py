@@ -26,7 +26,7 @@ from numba.core.ccallback import CFunc
 from numpy.typing import NDArray
 
 from .collapsed import dense_likelihood, sparse_likelihood
-from .compilation import callback, kernel
+from .compilation import Callback, callback, kernel
 from .layout import Section, Size, floats, integers
 from .priors import add_log_prior
 
@@ -37,6 +37,7 @@ __all__ = [
     "Coordinates",
     "dense_callback",
     "density_callback",
+    "enter_theta",
     "evaluate",
     "expansion_callback",
     "first_use",
@@ -113,7 +114,7 @@ def to_theta(x, words, theta, slope, log_slope):
 
 
 @kernel
-def _enter(x, words, theta, slope, log_slope, gradient):
+def enter_theta(x, words, theta, slope, log_slope, gradient):
     """Write theta and its slopes; return the log prior of t and write its gradient by theta."""
     value = to_theta(x, words, theta, slope, log_slope)
     for k in range(len(theta)):
@@ -157,7 +158,7 @@ def dense_callback(n, x, gradient, value, data):
     rejects."""
     d, words = int(n), buffer_at(data)
     theta, slope, log_slope, inner = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
-    result = _enter(numba.carray(x, (d,)), words, theta, slope, log_slope, inner)
+    result = enter_theta(numba.carray(x, (d,)), words, theta, slope, log_slope, inner)
     result += dense_likelihood(theta, words, inner)
     return _leave(result, words, slope, log_slope, inner, numba.carray(gradient, (d,)), value)
 
@@ -167,15 +168,18 @@ def sparse_callback(n, x, gradient, value, data):
     """Do as `dense_callback` where the rest is large."""
     d, words = int(n), buffer_at(data)
     theta, slope, log_slope, inner = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
-    result = _enter(numba.carray(x, (d,)), words, theta, slope, log_slope, inner)
+    result = enter_theta(numba.carray(x, (d,)), words, theta, slope, log_slope, inner)
     result += sparse_likelihood(theta, words, inner)
     return _leave(result, words, slope, log_slope, inner, numba.carray(gradient, (d,)), value)
 
 
 def density_callback(words: NDArray[np.float64]) -> CFunc:
     """The log-density for this buffer."""
-    sparse = integers.py_func(words, SIZES)[SPARSE]
-    return sparse_callback() if sparse else dense_callback()
+    return _callback(bool(integers.py_func(words, SIZES)[SPARSE]))()
+
+
+def _callback(sparse: bool) -> Callback:
+    return sparse_callback if sparse else dense_callback
 
 
 @callback(EXPANSION)
@@ -190,9 +194,9 @@ def expansion_callback(n, n_expanded, x, theta, data):
     return OK
 
 
-def first_use() -> bool:
+def first_use(*, sparse: bool = False) -> bool:
     """Whether the kernels have yet to be compiled on this machine, from these sources."""
-    return not dense_callback.is_cached()
+    return not _callback(sparse).is_cached()
 
 
 def evaluate(

@@ -6,53 +6,80 @@ Proposals come from a multivariate t there, whatever the state, and are accepted
     min(1, w(x') / w(x)),    w = p / t.
 
 Only values are needed, a third of the cost of a gradient, and all proposals can be evaluated at
-once (Tierney 1994, doi:10.1214/aos/1176325750). Each state is kept for `REPEATS` draws, to each of
-which `recovery` gives coefficients of its own: theta then has that many times fewer effective
-draws.
+once (Tierney 1994, doi:10.1214/aos/1176325750). What a value costs is the factorisation of the
+rest's system, from which coefficients can be drawn, too: every proposal (theta', b') comes with
+b' ~ p(b | theta', y), which leaves the ratio as it is. Each state is kept for `REPEATS` draws with
+coefficients of their own; theta then has that many times fewer effective draws.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .coordinates import evaluate, to_theta
-from .layout import Section, Size, integers
+from hiermodels.progress import counting_bar
+
+from .compilation import kernel
+from .coordinates import enter_theta
+from .crossproducts import CrossProducts
+from .drawing import AS_THEY_ARE, Coefficients, Store, chunks, draw_in_chunks
+from .recovery import draw_sparse, recover
 from .trace import Trace
 
 __all__ = ["run_independence"]
 
-REPEATS = 4
+REPEATS = 2
 DEGREES_OF_FREEDOM = 10.0
 BATCH = 8
+"""States per task."""
 
 
 def run_independence(
-    words: NDArray[np.float64], *, dimension: int, draws: int, chains: int, cores: int, seed: int
+    products: CrossProducts,
+    words: NDArray[np.float64],
+    *,
+    draws: int,
+    chains: int,
+    cores: int,
+    seed: int,
+    store: Store | None = None,
+    progress: bool = False,
 ) -> Trace:
-    """Sample; Ctrl-C returns what the proposals evaluated so far allow."""
-    words = words.copy()
-    integers.py_func(words, int(Section.SIZES))[Size.VALUE_ONLY] = 1
-    n_states = -(-draws // REPEATS)
+    """Sample; Ctrl-C returns the draws made so far.
+
+    ``words`` is the buffer of ``products`` with coordinates. With a ``store`` the trace has
+    coefficients, too.
+    """
     rng = np.random.default_rng([seed, 2])
-    x, log_proposal = _propose(rng, chains, n_states + 1, dimension)
-    values, interrupted = _evaluate_all(x, words, cores)
-    accepted, chosen = _metropolis(values - log_proposal[:, : values.shape[1]], rng)
-    states = np.take_along_axis(x, chosen[:, :, None], axis=1)
-    theta = np.repeat(_to_theta(states, words), REPEATS, axis=1)[:, :draws]
-    logp = np.take_along_axis(values, chosen, axis=1)
-    statistics = {"accepted": accepted, "logp": logp, "diverging": np.zeros(chosen.shape, bool)}
-    return Trace(
-        theta=theta,
+    n_states = -(-draws // REPEATS) + 1  # the first proposals are where the chains start
+    x, log_proposal = _propose(rng, chains, n_states, products.theta.size)
+    theta, log_prior = _enter(x, words)
+    repeated = np.repeat(theta, REPEATS, axis=1)
+    with counting_bar(chains * n_states, "Proposals", shown=progress) as advance:
+        values, drawn = _draw(products, repeated, rng, cores, store, advance)
+    made = drawn.complete(chains) // REPEATS
+    values = (values[:, ::REPEATS] + log_prior)[:, :made]
+    log_weights = np.where(np.isfinite(values), values, -np.inf) - log_proposal[:, :made]
+    accepted, chosen = _metropolis(log_weights, rng)
+    trace = Trace(
+        theta=_repeat(np.take_along_axis(theta, chosen[:, :, None], axis=1), draws),
         statistics={
-            name: np.repeat(each, REPEATS, axis=1)[:, :draws] for name, each in statistics.items()
+            "accepted": _repeat(accepted, draws),
+            "logp": _repeat(np.take_along_axis(values, chosen, axis=1), draws),
+            "diverging": np.zeros((chains, min(draws, REPEATS * (made - 1))), bool),
         },
         method="independence",
         tuning_steps=0,
-        interrupted=interrupted,
+        interrupted=drawn.interrupted,
     )
+    if store is None:
+        return trace
+    found = drawn.of_chains(chains, first=REPEATS, last=REPEATS + draws)
+    found = _draw_rejected(products, trace, found, accepted, rng, cores, store)
+    return replace(trace, coefficients=found, interrupted=found.interrupted)
 
 
 def _propose(rng: np.random.Generator, chains: int, n: int, d: int) -> tuple[NDArray, NDArray]:
@@ -63,26 +90,49 @@ def _propose(rng: np.random.Generator, chains: int, n: int, d: int) -> tuple[NDA
     return x, kernel
 
 
-def _evaluate_all(x: NDArray, words: NDArray, cores: int) -> tuple[NDArray, bool]:
-    """Log-densities (chains, n), in batches over all chains, as far as one gets."""
-    chains, n, d = x.shape
-    done: list[NDArray] = []
+def _enter(x: NDArray, words: NDArray) -> tuple[NDArray, NDArray]:
+    """theta, and the log prior of x."""
+    d, theta = x.shape[-1], np.empty_like(x)
+    return theta, _enter_all(x.reshape(-1, d), words, theta.reshape(-1, d)).reshape(x.shape[:-1])
 
-    def value(point: NDArray) -> float:
-        result = evaluate(point, words)[0]
-        return result if np.isfinite(result) else -np.inf
 
-    with ThreadPoolExecutor(max_workers=cores) as pool:
-        try:
-            for start in range(0, n, BATCH):
-                points = x[:, start : start + BATCH].reshape(-1, d)
-                done.append(np.reshape(list(pool.map(value, points)), (chains, -1)))
-        except KeyboardInterrupt:
-            pool.shutdown(wait=True, cancel_futures=True)
-            if not done:
-                raise
-            return np.concatenate(done, axis=1), True
-    return np.concatenate(done, axis=1), False
+@kernel
+def _enter_all(x, words, theta):
+    d = x.shape[1]
+    log_prior, slope, log_slope, ignored = np.empty(len(x)), np.empty(d), np.empty(d), np.empty(d)
+    for s in range(len(x)):
+        log_prior[s] = enter_theta(x[s], words, theta[s], slope, log_slope, ignored)
+    return log_prior
+
+
+def _draw(
+    products: CrossProducts,
+    theta: NDArray,
+    rng: np.random.Generator,
+    cores: int,
+    store: Store | None,
+    advance: Callable[[int], None],
+) -> tuple[NDArray, Coefficients]:
+    """Log-likelihoods (chains, n) of theta (chains, n, d), and a draw of coefficients for each."""
+    chains, n, d = theta.shape
+    flat, values = theta.reshape(-1, d), np.full(chains * n, -np.inf)
+
+    def draw(rows: slice, rest: NDArray, head: NDArray) -> None:
+        draw_sparse(flat[rows], products.words, rest, head, values[rows])
+
+    rows_of = chunks(chains, n, BATCH * REPEATS)
+    drawn = draw_in_chunks(
+        products,
+        draw,
+        rows_of,
+        rng=rng,
+        cores=cores,
+        store=store or AS_THEY_ARE,
+        effects=store is not None,
+        least=chains,
+        advance=lambda done: advance(rows_of[done - 1].stop - rows_of[done - 1].start),
+    )
+    return values.reshape(chains, n), drawn
 
 
 def _metropolis(log_weights: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
@@ -102,8 +152,23 @@ def _metropolis(log_weights: NDArray, rng: np.random.Generator) -> tuple[NDArray
     return accepted, chosen
 
 
-def _to_theta(x: NDArray, words: NDArray) -> NDArray:
-    theta, scratch = np.empty_like(x), np.empty(x.shape[-1])
-    for place in np.ndindex(x.shape[:-1]):
-        to_theta(x[place], words, theta[place], scratch, scratch.copy())
-    return theta
+def _repeat(values: NDArray, draws: int) -> NDArray:
+    return np.repeat(values, REPEATS, axis=1)[:, :draws]
+
+
+def _draw_rejected(
+    products: CrossProducts,
+    trace: Trace,
+    found: Coefficients,
+    accepted: NDArray,
+    rng: np.random.Generator,
+    cores: int,
+    store: Store,
+) -> Coefficients:
+    """Where a proposal was rejected its coefficients give way to new ones of the state."""
+    where = np.nonzero(~_repeat(accepted, trace.theta.shape[1]))
+    new = recover(products, trace.theta[where], rng=rng, cores=cores, store=store, to_the_end=True)
+    found.beta[where] = new.beta
+    for each, other in zip(found.effects, new.effects, strict=True):
+        each[where] = other
+    return replace(found, interrupted=found.interrupted or new.interrupted)

@@ -171,11 +171,10 @@ def _eliminate(Lambda, words, C, G, T):
 def _rest_factor(lambdas, words, T, n, S, s):
     """Write S = Lambda'T Lambda + D0, factored, and s; False if it is not positive definite."""
     table = factor_table(words)
+    product = congruence(lambdas, table, T, n)
     for i in range(n):
-        for j in range(n):
-            S[i, j] = T[i, j]
-        s[i] = T[n, i]
-    congruence(lambdas, table, S)
+        _copy(S[i], product[i])  # of which the lower triangle is meant
+    _copy(s, T[n])
     scale_draw(lambdas, table, s, TRANSPOSED)
     mean, precision = floats(words, MEAN), floats(words, PRECISION)
     first = n - len(mean)
@@ -323,7 +322,7 @@ def _likelihood(eta, words, slope):
     sizes, counts = integers(words, SIZES), floats(words, COUNTS)
     n = eta.shape[1]
     value = np.empty(n)
-    code = call_likelihood(
+    code: int = call_likelihood(
         sizes[LIKELIHOOD],
         n,
         floats(words, RESPONSE),

@@ -30,7 +30,15 @@ from .rows import RowModel, RowProblem, row_model
 from .sampling import FEWEST_TO_JUDGE, MOST_THINNING, available_cores
 from .trace import Trace, least_effective
 
-__all__ = ["COORDINATES", "Frozen", "evaluate", "expand", "first_freeze", "sample_informed"]
+__all__ = [
+    "COORDINATES",
+    "Frozen",
+    "evaluate",
+    "expand",
+    "first_freeze",
+    "first_use",
+    "sample_informed",
+]
 
 COORDINATES = ("informed", "plain")
 """Informed non-centring, and plain non-centring: the same density with nothing frozen."""
@@ -55,6 +63,11 @@ class Frozen:
 
     def changed(self, sections: dict[Section, NDArray]) -> Frozen:
         return replace(self, sections=self.sections | sections)
+
+
+def first_use() -> bool:
+    """Whether the kernels have yet to be compiled on this machine, from these sources."""
+    return not (informed_callback.is_cached() and informed_expansion.is_cached())
 
 
 def evaluate(x: NDArray, words: NDArray) -> tuple[float, NDArray[np.float64]]:

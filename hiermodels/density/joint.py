@@ -51,8 +51,8 @@ __all__ = [
 ]
 
 N_SECTIONS = len(Section)
-SIZES, PARAMETERS, COMMON = int(Section.SIZES), int(Size.PARAMETERS), int(Size.COMMON)
-FORMS, NUMBERS = int(Section.PRIOR_FORMS), int(Section.PRIOR_NUMBERS)
+SIZES, PARAMETERS, COMMON = np.int64(Section.SIZES), int(Size.PARAMETERS), int(Size.COMMON)
+FORMS, NUMBERS = np.int64(Section.PRIOR_FORMS), np.int64(Section.PRIOR_NUMBERS)
 
 
 class Extra(IntEnum):
@@ -81,13 +81,13 @@ EXPANSION = types.int64(
 )
 EXTRA_SECTIONS = len(Extra)
 CENTRE, SCALE, BENDS, KNEES = (
-    int(Extra.CENTRE),
-    int(Extra.SCALE),
-    int(Extra.BENDS),
-    int(Extra.KNEES),
+    np.int64(Extra.CENTRE),
+    np.int64(Extra.SCALE),
+    np.int64(Extra.BENDS),
+    np.int64(Extra.KNEES),
 )
-COMMON_FORMS, COMMON_NUMBERS = int(Extra.COMMON_FORMS), int(Extra.COMMON_NUMBERS)
-SHIFT = int(Extra.SHIFT)
+COMMON_FORMS, COMMON_NUMBERS = np.int64(Extra.COMMON_FORMS), np.int64(Extra.COMMON_NUMBERS)
+SHIFT = np.int64(Extra.SHIFT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,20 +26,20 @@ from .collapsed import residual_precision
 from .compilation import SUM, callback, kernel
 from .coordinates import DENSITY, OK, WRONG_SIZE
 from .covariance import ABSENT, add_chain_rule
-from .joint import EXPANSION, Extra, Joint, buffers, enter, leading_of, leave, point, theta_of
+from .joint import EXPANSION, Extra, buffers, enter, leading_of, leave, point, theta_of
 from .layout import COLUMN_START, LEVELS, WIDTH, Scalar, Section, Size, floats, integers
 from .rest import all_lambdas, factor_table, lambda_of, places_of
 
-__all__ = ["noncentred_callback", "noncentred_expansion"]
+__all__ = ["noncentred_callbacks", "noncentred_expansion"]
 
-SIZES, SCALARS, REST = int(Section.SIZES), int(Section.SCALARS), int(Section.REST)
+SIZES, SCALARS, REST = np.int64(Section.SIZES), np.int64(Section.SCALARS), np.int64(Section.REST)
 LOG_SIGMA, PARAMETERS, COMMON = int(Size.LOG_SIGMA), int(Size.PARAMETERS), int(Size.COMMON)
 N, YY = int(Scalar.N), int(Scalar.YY)
-CONSTANT, SHEAR = int(Extra.CONSTANT), int(Extra.SHEAR)
+CONSTANT, SHEAR = np.int64(Extra.CONSTANT), np.int64(Extra.SHEAR)
 POINTERS, COLUMNS, VALUES = (
-    int(Extra.REST_POINTERS),
-    int(Extra.REST_COLUMNS),
-    int(Extra.REST_VALUES),
+    np.int64(Extra.REST_POINTERS),
+    np.int64(Extra.REST_COLUMNS),
+    np.int64(Extra.REST_VALUES),
 )
 HALF_LOG_2PI = 0.5 * np.log(2.0 * np.pi)
 
@@ -260,9 +260,8 @@ def _expansion(n, n_expanded, x, expanded, data):
     return OK
 
 
-def noncentred_callback(joint: Joint) -> CFunc:
-    """The log-density of (theta, beta, z) for this buffer."""
-    return _sparse_callback() if joint.products.sparse else _dense_callback()
+noncentred_callbacks = _dense_callback, _sparse_callback
+"""The log-density of (theta, beta, z), for a dense and for a sparse problem."""
 
 
 def noncentred_expansion() -> CFunc:

@@ -22,26 +22,33 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from .coefficientpriors import LINE, CoefficientPrior, compile_prior, to_line
-from .conditional import conditional_callback, conditional_expansion, recover_effects
-from .covariance import sds_and_correlations
+from .compilation import Callback
+from .conditional import conditional_callbacks, conditional_expansion, recover_effects
 from .crossproducts import CrossProducts, cross_products
+from .drawing import AS_THEY_ARE, Coefficients, Store, by_block
 from .joint import Extra, Joint, join, with_coordinates
 from .layout import Section, floats
-from .noncentred import noncentred_callback, noncentred_expansion
+from .noncentred import noncentred_callbacks, noncentred_expansion
 from .nuts import run_nuts
 from .pilot import FLATTEST, STEEPEST, STEP, choose_bends, first_guess
 from .problem import GaussianProblem
-from .recovery import by_block
 from .sampling import (
     ENOUGH,
     FEWEST_TO_JUDGE,
     LARGEST_FOR_NUTS,
     MOST_THINNING,
     available_cores,
+    label,
 )
 from .trace import Trace, least_effective
 
-__all__ = ["METHODS", "conditional_log_density", "noncentred_log_density", "sample_noncentred"]
+__all__ = [
+    "METHODS",
+    "conditional_log_density",
+    "first_use",
+    "noncentred_log_density",
+    "sample_noncentred",
+]
 
 ENOUGH_WITH_EFFECTS = 0.1
 """Effective draws wanted per draw where effects are sampled: there more draws cost minutes."""
@@ -49,11 +56,18 @@ ENOUGH_WITH_EFFECTS = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """A density of the model: its callbacks, and whether NUTS moves in the effects, too."""
+    """A density of the model: its callbacks, and whether NUTS moves in the effects, too.
 
-    density: Callable[[Joint], CFunc]
+    ``kernels`` are those for a dense and for a sparse problem.
+    """
+
+    kernels: tuple[Callback, Callback]
     expansion: Callable[[], CFunc]
     with_effects: bool
+
+    def density(self, joint: Joint) -> CFunc:
+        """The log-density for this buffer."""
+        return self.kernels[joint.products.sparse]()
 
     def dimension(self, joint: Joint) -> int:
         """How many coordinates NUTS moves in."""
@@ -62,10 +76,10 @@ class Method:
 
 METHODS = {
     "conditional": Method(
-        density=conditional_callback, expansion=conditional_expansion, with_effects=False
+        kernels=conditional_callbacks, expansion=conditional_expansion, with_effects=False
     ),
     "noncentred": Method(
-        density=noncentred_callback, expansion=noncentred_expansion, with_effects=True
+        kernels=noncentred_callbacks, expansion=noncentred_expansion, with_effects=True
     ),
 }
 
@@ -115,6 +129,16 @@ def _evaluate(x: NDArray, density: CFunc, words: NDArray) -> tuple[float, NDArra
     return value.value, gradient
 
 
+def best_method(products: CrossProducts) -> str:
+    """The method of `METHODS` that is better for the size of the problem."""
+    return "conditional" if products.rest_size <= LARGEST_FOR_NUTS else "noncentred"
+
+
+def first_use(products: CrossProducts) -> bool:
+    """Whether the kernels of this problem have yet to be compiled on this machine."""
+    return not METHODS[best_method(products)].kernels[products.sparse].is_cached()
+
+
 def sample_noncentred(
     problem: GaussianProblem | CrossProducts,
     common_priors: tuple[CoefficientPrior, ...],
@@ -128,6 +152,7 @@ def sample_noncentred(
     progress: bool = False,
     progress_callback: Callable | None = None,
     method: str | None = None,
+    store: Store = AS_THEY_ARE,
 ) -> dict[str, Any]:
     """Arrays (chains, draws, ...) as those of `sampling.sample`, for any priors of the common
     coefficients.
@@ -136,7 +161,7 @@ def sample_noncentred(
     ``tune`` and ``target_accept`` None what suits it.
     """
     products = problem if isinstance(problem, CrossProducts) else cross_products(problem)
-    method = method or ("conditional" if products.rest_size <= LARGEST_FOR_NUTS else "noncentred")
+    method = method or best_method(products)
     if method not in METHODS:
         raise ValueError(f"no method {method!r}; there are {sorted(METHODS)}")
     chosen = METHODS[method]
@@ -153,7 +178,8 @@ def sample_noncentred(
     with threadpool_limits(1):
         joint = _choose_coordinates(join(products, common_priors), common_priors, method)
         trace = _sample_enough(joint, method, draws=draws, **settings)
-    return _name_draws(joint, chosen, trace, np.random.default_rng([seed, 1]), cores)
+    found = _coefficients(joint, chosen, trace, np.random.default_rng([seed, 1]), cores, store)
+    return label(products, trace, found)
 
 
 def _choose_coordinates(
@@ -263,34 +289,24 @@ def _run_nuts(joint: Joint, method: str, **settings: Any) -> Trace:
     )
 
 
-def _effects(
-    joint: Joint, method: Method, flat: NDArray, rng: np.random.Generator, cores: int
-) -> tuple[NDArray[np.float64], ...]:
-    """Effects (S, J, q) by block: those drawn with the coefficients, and the others recovered."""
-    products, m = joint.products, joint.n_leading
+def _coefficients(
+    joint: Joint, method: Method, trace: Trace, rng: np.random.Generator, cores: int, store: Store
+) -> Coefficients:
+    """Effects that were sampled with the coefficients, or are recovered from them."""
+    products, m, chains = joint.products, joint.n_leading, len(trace.theta)
+    flat = trace.theta.reshape(-1, trace.theta.shape[2])
     if not method.with_effects:
-        return recover_effects(joint, flat, rng=rng, cores=cores)
+        found = recover_effects(joint, flat, rng=rng, cores=cores, chains=chains, store=store)
+        return found.of_chains(chains)
     levels, width = products.shapes[products.order[0]]
     head, others = np.split(flat[:, m:], [levels * width], axis=1)
-    return by_block(products, head.reshape(-1, levels, width), others)
-
-
-def _name_draws(
-    joint: Joint, method: Method, trace: Trace, rng: np.random.Generator, cores: int
-) -> dict[str, Any]:
-    products, d, m = joint.products, joint.n_theta, joint.n_leading
-    shape, flat = trace.theta.shape[:2], trace.theta.reshape(-1, trace.theta.shape[2])
-    effects = _effects(joint, method, flat, rng, cores)
-    result: dict[str, Any] = {"beta": trace.theta[..., d:m]}
-    for name, places, drawn in zip(products.names, products.theta.places, effects, strict=True):
-        result[f"sd_{name}"], result[f"cor_{name}"] = sds_and_correlations(
-            trace.theta[..., :d], places
-        )
-        result[f"b_{name}"] = drawn.reshape(*shape, *drawn.shape[1:])
-    if products.theta.log_sigma >= 0:
-        result["sigma"] = np.exp(trace.theta[..., products.theta.log_sigma])
-    return (
-        result
-        | trace.statistics
-        | {"interrupted": trace.interrupted, "thinning": trace.thinning, "method": trace.method}
-    )
+    drawn = by_block(products, head.reshape(-1, levels, width), others)
+    return Coefficients(
+        beta=flat[:, joint.n_theta : m],
+        effects=tuple(
+            store.mapped(block, each).astype(store.dtype, copy=False)
+            for block, each in enumerate(drawn)
+        ),
+        done=np.ones(len(flat), bool),
+        interrupted=trace.interrupted,
+    ).of_chains(chains)

@@ -10,18 +10,26 @@ Moments are averages over theta of conditional moments (Rao & Blackwell), with n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from . import lanes, panels
-from .collapsed import residual_precision
+from .collapsed import log_likelihood, residual_precision
 from .compilation import kernel
 from .crossproducts import CrossProducts
+from .drawing import (
+    AS_THEY_ARE,
+    SINGLE,
+    Coefficients,
+    Store,
+    by_block,
+    chunks,
+    draw_in_chunks,
+)
 from .lapack import solve_lower_transposed
 from .layout import COLUMN_START, LEVELS, WIDTH
 from .rest import (
@@ -37,17 +45,13 @@ from .rest import (
 )
 
 __all__ = [
-    "Coefficients",
     "LevelMoments",
     "conditional_variances",
+    "draw_sparse",
     "level_moments",
     "recover",
     "recover_thinned",
 ]
-
-CHUNK = 250
-"""Draws of theta per task; fixed, so that the same seed gives the same draws on any number of
-cores."""
 
 LANES, VALUE_ALONE = lanes.LANES, lanes.VALUE_ALONE
 eliminate_lanes, eliminate_panels = lanes.eliminate, panels.eliminate
@@ -69,14 +73,6 @@ level_columns, level_panel, own_products = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Coefficients:
-    """Draws of the common coefficients (S, p) and, per block, of the effects (S, J, q)."""
-
-    beta: NDArray[np.float64]
-    effects: tuple[NDArray[np.float64], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LevelMoments:
     """Posterior mean and variance of every effect, per block (J, q)."""
 
@@ -91,15 +87,25 @@ def recover_thinned(
     kept: NDArray[np.int64],
     rng: np.random.Generator,
     cores: int = 1,
+    store: Store = SINGLE,
 ) -> Coefficients:
-    """Common coefficients for every draw of theta (S, d), effects for the draws `kept` alone."""
+    """Common coefficients for every draw of theta (S, d), effects for the draws `kept` alone.
+
+    An interrupt is noted when all is done, which is soon.
+    """
     full, rest_alone = rng.spawn(2)
-    found = recover(products, theta[kept], rng=full, cores=cores)
     others = np.setdiff1d(np.arange(len(theta)), kept)
+    settings: dict[str, Any] = {"cores": cores, "store": store, "to_the_end": True}
+    found = recover(products, theta[kept], rng=full, **settings)
+    rest = recover(products, theta[others], rng=rest_alone, effects=False, **settings)
     beta = np.empty((len(theta), products.n_common))
-    beta[kept] = found.beta
-    beta[others] = recover(products, theta[others], rng=rest_alone, cores=cores, effects=False).beta
-    return Coefficients(beta=beta, effects=tuple(each.astype(np.float32) for each in found.effects))
+    beta[kept], beta[others] = found.beta, rest.beta
+    return Coefficients(
+        beta=beta,
+        effects=found.effects,
+        done=np.ones(len(theta), bool),
+        interrupted=found.interrupted or rest.interrupted,
+    )
 
 
 def recover(
@@ -109,28 +115,31 @@ def recover(
     rng: np.random.Generator,
     cores: int = 1,
     effects: bool = True,
+    chains: int = 1,
+    store: Store = AS_THEY_ARE,
+    to_the_end: bool = False,
 ) -> Coefficients:
-    """One draw of all coefficients per draw of theta (S, d).
+    """One draw of all coefficients per draw of theta (S, d), which is of `chains` chains.
 
-    Without `effects` those of the eliminated factor are left out, (S, 0, q).
+    Without `effects` those of the eliminated factor are left out, (S, 0, q). Ctrl-C keeps what was
+    drawn by then, at least the first chunk of every chain, or with `to_the_end` is noted alone.
     """
     theta = np.ascontiguousarray(theta)
-    levels, width = products.shapes[products.order[0]]
-    others = products.rest_size - products.n_common
-    head = np.empty((len(theta), levels if effects else 0, width))
-    rest = np.empty((len(theta), products.rest_size))
-    draw = _draw_sparse if products.sparse else _draw_dense
+    kernel, ignored = draw_sparse if products.sparse else _draw_dense, np.empty(len(theta))
 
-    def task(rows: slice, stream: np.random.Generator) -> None:
-        stream.standard_normal(out=rest[rows])
-        stream.standard_normal(out=head[rows])
-        draw(theta[rows], products.words, rest[rows], head[rows])
+    def draw(rows: slice, rest: NDArray, head: NDArray) -> None:
+        kernel(theta[rows], products.words, rest, head, ignored[rows])
 
-    rows_of = list(chunks(len(theta)))
-    in_threads(task, list(zip(rows_of, rng.spawn(len(rows_of)), strict=True)), cores)
-    return Coefficients(
-        beta=rest[:, others:] + products.beta0,
-        effects=by_block(products, head, rest[:, :others]),
+    rows_of = chunks(chains, len(theta) // chains)
+    return draw_in_chunks(
+        products,
+        draw,
+        rows_of,
+        rng=rng,
+        cores=cores,
+        store=store,
+        effects=effects,
+        least=len(rows_of) if to_the_end else chains,
     )
 
 
@@ -161,36 +170,6 @@ def _accumulate(
     return moments
 
 
-def chunks(n: int) -> Iterator[slice]:
-    for start in range(0, n, CHUNK):
-        yield slice(start, min(start + CHUNK, n))
-
-
-def in_threads(task: Callable, arguments: list[tuple], cores: int) -> None:
-    """Run the tasks; Ctrl-C drops those not begun and is raised when the others are done."""
-    pool = ThreadPoolExecutor(max_workers=cores)
-    with threadpool_limits(1):
-        try:
-            for future in [pool.submit(task, *each) for each in arguments]:
-                future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def by_block(products: CrossProducts, head: NDArray, others: NDArray) -> tuple[NDArray, ...]:
-    """Put the eliminated factor's effects and the other columns in the order of the problem's
-    blocks."""
-    found = {products.order[0]: head}
-    start = 0
-    for block in products.order[1:]:
-        levels, width = products.shapes[block]
-        found[block] = others[..., start : start + levels * width].reshape(
-            *others.shape[:-1], levels, width
-        )
-        start += levels * width
-    return tuple(found[block] for block in range(len(products.shapes)))
-
-
 def _split(products: CrossProducts, values: NDArray) -> tuple[NDArray, ...]:
     levels, width = products.shapes[products.order[0]]
     return by_block(
@@ -208,16 +187,19 @@ def draw_rest(C, u, lambdas, table, noise):
 
 
 @kernel
-def _draw_dense(theta, words, rest, effects):
-    """Overwrite standard normals by draws: rest (S, n), effects (S, J, q)."""
+def _draw_dense(theta, words, rest, effects, value):
+    """Overwrite standard normals by draws: rest (S, n), effects (S, J, q); write the log-likelihood
+    of theta (S,)."""
     table, q, n_rest = factor_table(words), effects.shape[2], rest.shape[1]
     C, G, _ = lane_scratch(q, n_rest + 1 + q)
     own, panels = level_products(words, q, n_rest + 1)
     for s in range(len(theta)):
         lambdas, scale = all_lambdas(theta[s], words), residual_precision(theta[s], words)
         Lambda = lambda_of(lambdas, table, 0)
-        T, _, _, _ = eliminate_lanes(Lambda, scale, words, n_rest, VALUE_ALONE)
-        _, root, u, _, _ = rest_system(lambdas, words, T, n_rest)
+        T, half_log, _, _ = eliminate_lanes(Lambda, scale, words, n_rest, VALUE_ALONE)
+        ok, root, u, rest_half_log, explained = rest_system(lambdas, words, T, n_rest)
+        half_log += rest_half_log
+        value[s] = log_likelihood(theta[s], words, T[-1, -1] - explained, half_log, ok)
         draw_rest(root, u, lambdas, table, rest[s])
         for start in range(0, effects.shape[1], LANES):
             n = min(LANES, effects.shape[1] - start)
@@ -251,8 +233,8 @@ def draw_lanes(Lambda, C, G, v, effects):
 
 
 @kernel
-def _draw_sparse(theta, words, rest, effects):
-    """Overwrite standard normals by draws: rest (S, n), effects (S, J, q)."""
+def draw_sparse(theta, words, rest, effects, value):
+    """Do as `_draw_dense` where the rest is large; draws of the same theta in turn cost least."""
     table, q = factor_table(words), effects.shape[2]
     own = own_products(words, q)
     C, G, _ = level_scratch(words, q)
@@ -260,8 +242,10 @@ def _draw_sparse(theta, words, rest, effects):
         if s == 0 or not _same(theta[s], theta[s - 1]):
             lambdas, scale = all_lambdas(theta[s], words), residual_precision(theta[s], words)
             Lambda = lambda_of(lambdas, table, 0)
-            T, _ = eliminate_panels(Lambda, scale, words, rest.shape[1])
-            _, root, u, _, _ = rest_system(lambdas, words, T, rest.shape[1])
+            T, half_log = eliminate_panels(Lambda, scale, words, rest.shape[1])
+            ok, root, u, rest_half_log, explained = rest_system(lambdas, words, T, rest.shape[1])
+            half_log += rest_half_log
+        value[s] = log_likelihood(theta[s], words, T[-1, -1] - explained, half_log, ok)
         draw_rest(root, u, lambdas, table, rest[s])
         for j in range(effects.shape[1]):
             factor_level(Lambda, scale, own[j], C)

@@ -102,11 +102,7 @@ def rest_system(lambdas, words, T, n):
     """S (n, n), factored, and u (n,), S^-1's product with s; also half log|S| and s'u, or ok =
     False."""
     table = factor_table(words)
-    S = np.empty((n, n))
-    for i in range(n):
-        for j in range(n):
-            S[i, j] = T[i, j]
-    congruence(lambdas, table, S)
+    S = congruence(lambdas, table, T, n)
     s = T[-1, :n].copy()
     scale_draw(lambdas, table, s, TRANSPOSED)
     mean, precision = floats(words, MEAN), floats(words, PRECISION)
@@ -135,7 +131,38 @@ def rest_inverse(words, S):
 
 
 @kernel
-def congruence(lambdas, table, S):
+def congruence(lambdas, table, T, n):
+    """Lambda' T Lambda of the first n rows and columns; only the lower triangle is meant."""
+    S = np.empty((n, n))
+    if _all_scalar(table):
+        scale = np.ones(n)
+        scale_draw(lambdas, table, scale, FORWARD)
+        for i in range(n):
+            _scaled_row(T[i], scale[i], scale, S[i], i + 1)
+        return S
+    for i in range(n):
+        for j in range(n):
+            S[i, j] = T[i, j]
+    _apply_both(lambdas, table, S)
+    return S
+
+
+@kernel
+def _all_scalar(table):
+    for f in range(1, len(table)):
+        if table[f, WIDTH] > 1:
+            return False
+    return True
+
+
+@kernel
+def _scaled_row(row, factor, scale, target, n):
+    for j in range(n):
+        target[j] = row[j] * factor * scale[j]
+
+
+@kernel
+def _apply_both(lambdas, table, S):
     """Overwrite S by Lambda' S Lambda."""
     _times_lambda(lambdas, table, S, FORWARD)
     for f in range(1, len(table)):

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from .coordinates import density_callback, expansion_callback
 from .covariance import sds_and_correlations
 from .crossproducts import CrossProducts, cross_products
+from .drawing import AS_THEY_ARE, Coefficients, Store
 from .independence import run_independence
 from .nuts import run_nuts
 from .pilot import choose_coordinates
@@ -21,7 +22,7 @@ from .problem import GaussianProblem
 from .recovery import recover, recover_thinned
 from .trace import Trace, least_effective
 
-__all__ = ["name_draws", "sample", "sample_theta"]
+__all__ = ["label", "name_draws", "sample", "sample_theta"]
 
 LARGEST_FOR_NUTS = 400
 """Columns of the dense Schur complement; beyond, a gradient costs more than it brings (DESIGN
@@ -49,13 +50,14 @@ def sample_theta(
     target_accept: float = 0.8,
     progress: bool = False,
     progress_callback: Callable | None = None,
+    store: Store | None = None,
 ) -> Trace:
     """Draws of theta = (sds, correlations, sigma), the coefficients integrated out.
 
-    One thread of BLAS per chain: chains already use the cores.
+    With a `store` a sampler that has coefficients on its way keeps them. One thread of BLAS per
+    chain: chains already use the cores.
     """
     settings = {
-        "dimension": products.theta.size,
         "chains": chains,
         "cores": min(chains, cores or available_cores()),
         "seed": seed,
@@ -69,13 +71,16 @@ def sample_theta(
     with threadpool_limits(1):
         words = choose_coordinates(products).write(products.words)
         if products.sparse and products.rest_size > LARGEST_FOR_NUTS:
-            trace = run_independence(words, draws=draws, **settings)
+            trace = run_independence(
+                products, words, draws=draws, store=store, progress=progress, **settings
+            )
             if trace.interrupted or trace.statistics["accepted"].mean() > LEAST_ACCEPTED:
                 return trace
         return _sample_enough(
             words,
             density=density_callback(words),
             expansion=expansion_callback(),
+            dimension=products.theta.size,
             draws=draws,
             **settings,
             **tuning,
@@ -120,6 +125,7 @@ def sample(
         target_accept=target_accept,
         progress=progress,
         progress_callback=progress_callback,
+        store=AS_THEY_ARE,
     )
     return name_draws(products, trace, seed=seed, cores=cores)
 
@@ -131,26 +137,40 @@ def name_draws(
     seed: int,
     cores: int | None = None,
     kept: NDArray[np.int64] | None = None,
+    store: Store = AS_THEY_ARE,
 ) -> dict[str, Any]:
     """Coefficients drawn given theta, and everything by its name, as in `sample`.
 
-    With `kept`, numbers of draws within each chain, ``b_g`` is float32 and of those draws alone.
+    With `kept`, numbers of draws within each chain, ``b_g`` is of those draws alone; otherwise the
+    `store` is that of `sample_theta`. Ctrl-C leaves the draws that have coefficients.
     """
     chains, draws, d = trace.theta.shape
     flat = trace.theta.reshape(-1, d)
     rng, cores = np.random.default_rng([seed, 1]), cores or available_cores()
-    if kept is None:
-        coefficients, n_kept = recover(products, flat, rng=rng, cores=cores), draws
-    else:
+    if kept is not None:
         rows = (np.arange(chains)[:, None] * draws + kept).ravel()
-        coefficients = recover_thinned(products, flat, kept=rows, rng=rng, cores=cores)
-        n_kept = len(kept)
-    result: dict[str, Any] = {"beta": coefficients.beta.reshape(chains, draws, -1)}
+        found = recover_thinned(
+            products, flat, kept=rows, rng=rng, cores=cores, store=store
+        ).of_chains(chains)
+    elif trace.coefficients is not None:
+        found = trace.coefficients
+    else:
+        found = recover(products, flat, rng=rng, cores=cores, chains=chains, store=store).of_chains(
+            chains
+        )
+    return label(products, trace, found)
+
+
+def label(products: CrossProducts, trace: Trace, found: Coefficients) -> dict[str, Any]:
+    """Draws of theta and coefficients by name, those that have both."""
+    if found.interrupted:
+        trace = trace.first(found.beta.shape[1])
+    result: dict[str, Any] = {"beta": found.beta}
     for name, places, effects in zip(
-        products.names, products.theta.places, coefficients.effects, strict=True
+        products.names, products.theta.places, found.effects, strict=True
     ):
         result[f"sd_{name}"], result[f"cor_{name}"] = sds_and_correlations(trace.theta, places)
-        result[f"b_{name}"] = effects.reshape(chains, n_kept, *effects.shape[1:])
+        result[f"b_{name}"] = effects
     if products.theta.log_sigma >= 0:
         result["sigma"] = np.exp(trace.theta[..., products.theta.log_sigma])
     return (

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .drawing import Coefficients
+
 __all__ = ["Trace", "least_effective"]
 
 
@@ -16,7 +18,7 @@ class Trace:
     """Draws of theta (chains, draws, d) and statistics (chains, draws); shorter if `interrupted`.
 
     Made by `nuts` and `independence`, read by `sampling`. `thinning` is the number of draws made
-    for one that is kept.
+    for one that is kept; `coefficients` are there where the sampler draws them on its way.
     """
 
     theta: NDArray[np.float64]
@@ -25,6 +27,16 @@ class Trace:
     tuning_steps: int
     interrupted: bool
     thinning: int = 1
+    coefficients: Coefficients | None = None
+
+    def first(self, draws: int) -> Trace:
+        """The first draws of every chain, when an interrupt left no more."""
+        return replace(
+            self,
+            theta=self.theta[:, :draws],
+            statistics={name: values[:, :draws] for name, values in self.statistics.items()},
+            interrupted=True,
+        )
 
     def thin(self, every: int) -> Trace:
         """Keep one draw in `every`; divergences and steps between kept draws stay counted."""

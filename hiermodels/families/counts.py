@@ -24,8 +24,8 @@ from .supports import Observed, check_counts
 
 __all__ = ["Hurdle", "NegBinomial", "NegBinomial1", "Poisson", "ZeroInflated"]
 
-#: The largest mean that is drawn from: beyond it whole numbers are no longer told apart.
-LARGEST = 1e15
+#: The means that are drawn from: beyond the largest, whole numbers are no longer told apart.
+SMALLEST, LARGEST = 1e-200, 1e15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ class NegBinomial(Poisson):
         return mu + np.square(mu) / self.size(mu, aux)
 
     def draw(self, rng: Generator, mu: Array, aux: Auxiliary, trials: Array | None = None) -> Array:
-        mu = np.minimum(mu, LARGEST)
+        mu = np.clip(mu, SMALLEST, LARGEST)
         size = self.size(mu, aux)
         return rng.poisson(np.minimum(rng.gamma(size, mu / size), LARGEST)).astype(float)
 
@@ -106,10 +106,11 @@ class NegBinomial(Poisson):
         """By the upper quantiles, which keep their digits where positive counts are rare."""
         from scipy import stats
 
-        mu = np.minimum(mu, LARGEST)
+        mu = np.clip(mu, SMALLEST, LARGEST)
         size, positive = self.size(mu, aux), -np.expm1(self.log_zero(mu, aux))
         upper = rng.uniform(size=np.shape(positive)) * positive
-        return np.maximum(stats.nbinom.isf(upper, size, size / (size + mu)), 1.0)
+        # fmax, because there is no quantile of what is zero with certainty
+        return np.fmax(stats.nbinom.isf(upper, size, size / (size + mu)), 1.0)
 
     def cdf(self, y: Array, mu: Array, aux: Auxiliary, trials: Array | None = None) -> Array:
         y, size = np.floor(y), self.size(mu, aux)
