@@ -67,6 +67,8 @@ LOOK, FAULT = 0.05, 0.005
 MOST_DRAWS, MOST_ROWS, MOST = 400, 20_000, 4_000_000
 #: Draws over which residuals with new groups are averaged.
 NEW_GROUP_DRAWS = 1000
+#: Draws of the group effects that a figure shows.
+SHOWN = 20
 #: Keeps the normal quantile of a probability of 0 or 1 finite.
 EDGE = 1e-12
 
@@ -313,8 +315,9 @@ class Check:
 class Checks:
     """All verdicts of a fit, and what its figure draws. Made by `check`.
 
-    ``fitted``, ``residual`` (rows,) are of one posterior draw, as are the standardised ``effects``
-    by factor and term; ``far`` the labels of the rows with the largest residuals.
+    ``fitted``, ``residual`` (rows,) are of one posterior draw; the standardised ``effects`` by
+    factor and term are of some, (draws, J), the first of them the same one; ``far`` the labels of
+    the rows with the largest residuals.
     """
 
     checks: tuple[Check, ...]
@@ -430,7 +433,8 @@ def check(design: Design, draws: Draws, diagnostics: Diagnostics, *, seed: int) 
     some = some_draws(draws, int(np.clip(MOST / min(design.n, MOST_ROWS), 50, MOST_DRAWS)))
     material = gather(design, some, rng)
     found = [*row_checks(material), *effect_checks(design, some, rng)]
-    shown = int(rng.integers(some.n))
+    which = rng.permutation(some.n)[:SHOWN]
+    shown = int(which[0])
     return Checks(
         checks=tuple(found),
         sampler=tuple(diagnostics.words()),
@@ -439,7 +443,7 @@ def check(design: Design, draws: Draws, diagnostics: Diagnostics, *, seed: int) 
         residual=material.z[shown],
         rows=material.rows,
         effects={
-            (p.prefix + b.name, t): standardised(draws_of(some, p), b, k)[shown]
+            (p.prefix + b.name, t): standardised(draws_of(some, p), b, k)[which]
             for p in design.predictors
             for b in p.blocks
             for k, t in enumerate(b.terms)
@@ -491,7 +495,7 @@ def randomised(y: Array, etas: dict[str, Array], of: Given, rng: np.random.Gener
 
 
 def row_checks(m: Material) -> Iterator[Check]:
-    yield m.compare("distribution", "", distance(m.z), distance(m.made_z))
+    yield m.compare("distribution", "", anderson(m.z), anderson(m.made_z))
     yield dispersion(m)
     basis = polynomial(m.fitted, 2)
     yield m.compare("trend", "", explained(m.z, basis), explained(m.made_z, basis))
@@ -531,14 +535,6 @@ def dispersion(m: Material) -> Check:
     else:
         observed, made = (m.z**2).mean(axis=1), (m.made_z**2).mean(axis=1)
     return m.compare("dispersion", "", observed, made, two_sided=True)
-
-
-def distance(z: Array) -> Array:
-    """Kolmogorov's distance from the standard normal, each draw: (S,)."""
-    n = z.shape[1]
-    u = ndtr(np.sort(z, axis=1))
-    steps = np.arange(n + 1) / n
-    return np.maximum((steps[1:] - u).max(axis=1), (u - steps[:-1]).max(axis=1))
 
 
 def polynomial(x: Array, degree: int) -> Array:
@@ -621,7 +617,7 @@ def standardised(draws: Draws, block: Block, k: int) -> Array:
 
 
 def effect_checks(design: Design, draws: Draws, rng: np.random.Generator) -> Iterator[Check]:
-    """Anderson and Darling's distance of standardised group effects from the standard normal."""
+    """Whether standardised group effects are standard normal."""
     for predictor in design.predictors:
         for block in predictor.blocks:
             own = draws_of(draws, predictor)
@@ -649,7 +645,10 @@ def effects_of_block(
 
 
 def anderson(z: Array) -> Array:
-    """A^2 = -n - mean_i (2i - 1) [log u_(i) + log(1 - u_(n+1-i))], each draw."""
+    """Anderson and Darling's distance from the standard normal, which heeds the tails, each draw.
+
+    A^2 = -n - mean_i (2i - 1) [log u_(i) + log(1 - u_(n+1-i))],    u = Phi(z)
+    """
     z = np.sort(z, axis=1)
     n = z.shape[1]
     weights = 2 * np.arange(1, n + 1) - 1

@@ -5,7 +5,8 @@
 
 Both by Pareto-smoothed importance sampling over the posterior draws, by ArviZ: of log p(y_i |
 theta), and, for groups, of log p(y_j | y_-j, theta) with the coefficients and all group effects
-integrated out, exactly where the model is Gaussian. With A = [Z Lambda, X] and, as in `density`,
+integrated out exactly where the model is Gaussian (elsewhere: `held_out`). With A = [Z Lambda, X]
+and, as in `density`,
 
     M = A'A / sigma^2 + D_0,    r = A'y / sigma^2 + D_0 m,    u = M^-1 r,    V = M^-1
 
@@ -48,6 +49,7 @@ __all__ = [
     "held_out_groups",
     "leave_out",
     "log_likelihood",
+    "not_exact",
     "thinned_for_groups",
 ]
 
@@ -90,31 +92,25 @@ def thinned_for_groups(design: Design, draws: Draws) -> Draws:
     return draws.thinned(int(np.clip(WORK / size**3, 100, 1000)))
 
 
-def held_out_groups(design: Design, draws: Draws, priors: Priors, block: Block) -> Array:
-    """log p(y_j | y_-j, theta) of each draw and level, (S, J), exactly.
-
-    Raises
-    ------
-    NotAvailableError
-        A model that is not Gaussian with normal priors of the coefficients, too many effects.
-    """
-    why = not_collapsed(design, priors)
+def not_exact(design: Design, priors: Priors) -> str:
+    """Why the coefficients and group effects do not integrate out exactly, or nothing."""
     if design.family.name != "gaussian":
-        why = f"the family is {design.family.name!r}"
-    elif design.extras:
-        why = f"{next(iter(design.extras))} has a formula"
-    if why:
-        raise NotAvailableError(
-            f"a group is left out exactly only where the coefficients integrate out; here {why}"
-        )
+        return f"the family is {design.family.name!r}"
+    if design.extras:
+        return f"{next(iter(design.extras))} has a formula"
+    size = sum(b.n_levels * len(b.terms) for b in design.blocks)
+    if len(design.blocks) > 1 and size > LARGEST:
+        return f"{size} group effects of several factors are more than {LARGEST}"
+    return not_collapsed(design, priors)
+
+
+def held_out_groups(design: Design, draws: Draws, priors: Priors, block: Block) -> Array:
+    """log p(y_j | y_-j, theta) of each draw and level, (S, J); see `not_exact`."""
     problem = gaussian_problem(design, priors)
     sigma = np.ones(draws.n) if draws.residual is None else draws.residual
     number = [b.name for b in design.blocks].index(block.name)
     if len(design.blocks) == 1:
         return one_factor(problem, root_covariances(design, draws), sigma)
-    size = sum(b.n_levels * len(b.terms) for b in design.blocks)
-    if size > LARGEST:
-        raise NotAvailableError(f"{size} group effects of several factors are more than {LARGEST}")
     return many_factors(problem, root_covariances(design, draws), sigma, number)
 
 

@@ -170,6 +170,8 @@ def predict(
     """
     lookup(target, TARGETS, what="target")
     lookup(kind, KINDS, what="kind")
+    if target == "new_group" and not any(p.blocks for p in design.predictors):
+        raise DataError("the model has no grouping factor: target='population' is all that it has")
     factors = chosen_factors(design, groups, target)
     rows = encode_rows(design, newdata, target=target, kind=kind, factors=factors, redraw=redraw)
     if kind == "response":

@@ -57,6 +57,8 @@ FEW_VALUES = 6
 MANY_POINTS = 400
 #: Steps of an interval of drawn responses, whose ends are uneven by chance.
 STEPS = 20
+#: How far beyond the median a response reaches before its axis is logarithmic.
+WIDE = 20
 GREEN = "#009E73"
 
 
@@ -284,8 +286,24 @@ def draw_predictions(
         Line2D([], [], color=shown, linewidth=1.8),
     )
     finish_axis(axis, x, response if kind != "link" else "linear predictor", place)
+    if points is not None and kind != "link":
+        bend_scale(axis, points["_y"].to_numpy())
     legend(axis, handles)
     return axis
+
+
+def is_wide(y: Array) -> bool:
+    """Whether a response from zero up has most of its rows near zero, and some far out."""
+    return bool(y.min() >= 0 and y.max() > WIDE * (np.median(y) + 1))
+
+
+def bend_scale(axis: Axes, y: Array) -> None:
+    """A logarithmic axis above 1 for a wide response, with zero on it; the label says so."""
+    if is_wide(y):
+        axis.set_yscale("symlog", linthresh=1.0)
+        axis.set_ylim(bottom=-0.2)
+        label = axis.get_ylabel()
+        axis.set_ylabel(f"{label} (log scale above 1)" if label else "", parse_math=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -394,12 +412,16 @@ def draw_panels(
         name = ":".join(map(str, label))
         axis.set_title(shorten(name, 24), fontsize=FONT, parse_math=False)
         finish_axis(axis, "", "", place)
+        if points is not None:
+            bend_scale(axis, points["_y"].to_numpy())
+    wide = points is not None and is_wide(points["_y"].to_numpy())
     for axis in axes.ravel()[len(parts) :]:
         axis.set_visible(False)
     for axis in axes.ravel()[len(parts) - columns : len(parts)]:
         axis.tick_params(labelbottom=True)
     figure.supxlabel(shorten(x, 60), fontsize=FONT, parse_math=False)
-    figure.supylabel(shorten(response, 60), fontsize=FONT, parse_math=False)
+    bent = " (log scale above 1)" if wide else ""
+    figure.supylabel(shorten(response, 60) + bent, fontsize=FONT, parse_math=False)
     handles: dict[str, Any] = {
         f"each {':'.join(factor)}, {percent(ci_prob)} interval": (
             Patch(color=BLUE, alpha=0.18, linewidth=0),
@@ -466,6 +488,9 @@ def draw_residuals(
         middle, mean = running_mean(at, values)
         axis.plot(middle, mean, color=VERMILION, linewidth=1.6, zorder=4)
     finish_axis(axis, x, f"{kind} residual", place)
+    if x == "fitted" and is_wide(at):
+        axis.set_xscale("symlog", linthresh=1.0)
+        axis.set_xlabel("fitted (log scale above 1)")
     return axis
 
 
@@ -485,17 +510,22 @@ def running_mean(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def draw_qq(values: Array, *, what: str, ax: Axes | None = None) -> Axes:
-    """Ordered values against normal quantiles, with the pointwise 95 % band of a normal sample."""
+    """Ordered values against normal quantiles, with the pointwise 95 % band of a normal sample.
+
+    ``values`` (n,), or (draws, n): the first as points, the others as lines.
+    """
     from scipy.special import betaincinv
 
     axis = ax if ax is not None else plt.subplots(figsize=(4.2, 4.0), layout="constrained")[1]
-    z = np.sort(np.asarray(values, dtype=float))
+    z, *others = np.sort(np.atleast_2d(np.asarray(values, dtype=float)), axis=1)
     n = len(z)
     rank = np.arange(1, n + 1)
     expected = ndtri((rank - 0.5) / n)
     # the order statistics of uniforms are beta
     lower, upper = (ndtri(betaincinv(rank, n + 1 - rank, q)) for q in (0.025, 0.975))
     axis.fill_between(expected, lower, upper, color=GREY, alpha=0.2, linewidth=0, zorder=1)
+    for other in others:
+        axis.plot(expected, other, color=LIGHT_BLUE, linewidth=0.6, zorder=2)
     axis.plot(expected, expected, color=INK, linewidth=1.0, linestyle=(0, (5, 3)), zorder=2)
     axis.plot(expected, z, "o", color=BLUE, ms=3.5 if n <= MANY_POINTS else 2, mew=0, zorder=3)
     finish_axis(axis, "normal quantile", shorten(what, 40))
@@ -506,13 +536,16 @@ def draw_ppc(observed: Array, made: Array, *, name: str, ax: Axes | None = None)
     """Histograms of the response and of made ones, on the same bins."""
     axis = ax if ax is not None else plt.subplots(figsize=(5.6, 3.8), layout="constrained")[1]
     edges = shared_edges(observed, made)
-    steps = np.array([np.histogram(row, edges, density=True)[0] for row in made])
+    steps = np.array([np.histogram(row, edges)[0] for row in made])
     for row in steps[:50]:
         axis.stairs(row, edges, baseline=None, color=LIGHT_BLUE, linewidth=0.7, zorder=1)
-    shape = np.histogram(observed, edges, density=True)[0]
+    shape = np.histogram(observed, edges)[0]
     axis.stairs(shape, edges, baseline=None, color=INK, linewidth=1.8, zorder=3)
     axis.set_ylim(bottom=0)
-    finish_axis(axis, name, "density")
+    finish_axis(axis, name, "rows")
+    if is_wide(observed):
+        axis.set_xscale("symlog", linthresh=1.0)
+        axis.set_xlabel(f"{shorten(name, 60)} (log scale above 1)", parse_math=False)
     legend(
         axis,
         {
@@ -526,8 +559,11 @@ def draw_ppc(observed: Array, made: Array, *, name: str, ax: Axes | None = None)
 def shared_edges(observed: Array, made: Array) -> Array:
     """Bins over the data and all but the outermost of what was made; whole numbers apart."""
     low = min(observed.min(), np.quantile(made, 0.001))
-    high = max(observed.max(), np.quantile(made, 0.999))
+    high = max(observed.max(), np.quantile(made, 0.999)) + 1e-9
     whole = np.array_equal(observed, np.round(observed)) and np.array_equal(made, np.round(made))
+    if is_wide(observed):
+        edges = np.expm1(np.linspace(0, np.log1p(high), 28))
+        return np.unique([*np.floor(edges), np.floor(high) + 1]) - 0.5 if whole else edges
     if whole:
         step = max(1, int(np.ceil((high - low) / 40)))
         return np.arange(np.floor(low) - 0.5, np.ceil(high) + step, step)

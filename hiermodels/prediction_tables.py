@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hiermodels.design import Design
-from hiermodels.draws import Draws, summarise
+from hiermodels.draws import Draws, Interval, summarise
 from hiermodels.errors import DataError, NotAvailableError, UnknownNameError, lookup
 from hiermodels.prediction import (
     KINDS,
@@ -87,7 +87,18 @@ def predict_table(ask: Prediction, *, ci_prob: float) -> Table:
         {**shown, **estimate_columns(found)},
         index=frame.index,
         title=titled("Predictions", ask, ci_prob),
-        note=target_note(ask),
+        note=" ".join(n for n in (target_note(ask), outside_note(found)) if n),
+    )
+
+
+def outside_note(found: Interval) -> str:
+    """That a few draws make the mean, as on a log link where an sd may be large."""
+    outside = int(((found.estimate > found.upper) | (found.estimate < found.lower)).sum())
+    if not outside:
+        return ""
+    return (
+        f"In {outside} of {len(found.estimate)} rows a few draws make the mean, which is outside "
+        "the interval: read the interval."
     )
 
 

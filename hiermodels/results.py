@@ -22,6 +22,7 @@ from hiermodels.diagnostics import Diagnostics, diagnose
 from hiermodels.draws import Draws, stack_draws
 from hiermodels.errors import DataError, NotAvailableError
 from hiermodels.expected import is_linear
+from hiermodels.held_out import integrated_groups
 from hiermodels.icc import icc_curves
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
@@ -623,18 +624,24 @@ class Fit:
             chains=self.idata["posterior"].sizes["chain"],
         )
 
-    def logo(self, group: str | None = None) -> Elpd:
+    def logo(self, group: str | None = None, *, random_seed: int | None = None) -> Elpd:
         """Leave one group out: how well the model predicts a new level with all its rows.
 
-        ``log p(y_j | y_-j)``, coefficients and group effects integrated out exactly in each draw
-        of the sds, correlations and sigma. For Gaussian models with normal priors of the
-        coefficients.
+        ``log p(y_j | y_-j)``. In Gaussian models with normal priors of the coefficients these and
+        all group effects are integrated out exactly in each draw of the sds, correlations and
+        sigma; elsewhere the effects of the level, by importance sampling in each draw, of the
+        finest factor. Warns of levels with a Pareto k beyond ArviZ's limit.
         """
         self._blocks(None)
         block = self.design.block(group)
-        draws = comparison.thinned_for_groups(self.design, self.draws)
-        values = comparison.held_out_groups(self.design, draws, self.priors, block)
-        whole = draws.n == self.draws.n
+        if comparison.not_exact(self.design, self.priors):
+            values = integrated_groups(
+                self.design, self.draws, block.name, seed=self._seed(random_seed)
+            )
+        else:
+            draws = comparison.thinned_for_groups(self.design, self.draws)
+            values = comparison.held_out_groups(self.design, draws, self.priors, block)
+        whole = len(values) == self.draws.n
         return comparison.leave_out(
             values,
             labels=block.levels,

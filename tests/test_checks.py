@@ -12,7 +12,6 @@ from hiermodels.checks import (
     anderson,
     between,
     correlation,
-    distance,
     explained,
     polynomial,
     probability,
@@ -234,11 +233,6 @@ def test_far_rows_are_named():
 @pytest.fixture
 def z():
     return np.random.default_rng(0).standard_normal((4, 37))
-
-
-def test_distance_is_kolmogorovs(z):
-    wanted = [stats.kstest(row, "norm").statistic for row in z]
-    np.testing.assert_allclose(distance(z), wanted)
 
 
 def test_anderson_is_scipys_for_a_known_normal(z):

@@ -46,6 +46,7 @@ ORDER = [
     "remaining",
     "diagnostics",
     "checks",
+    "held_out",
     "comparison",
     "equations",
     "tables",

@@ -278,6 +278,11 @@ def test_own_rows_have_no_new_group(fit):
         fit.predict(target="new_group")
 
 
+def test_a_model_without_groups_has_no_new_one():
+    with pytest.raises(DataError, match="no grouping factor"):
+        made_up_fit("y ~ x").predict(table(), target="new_group")
+
+
 def test_a_new_response_needs_its_standard_error():
     fit = made_up_fit("y ~ x + (1 | pop)", se="error")
     assert len(fit.predict(kind="response", target="group")) == 120

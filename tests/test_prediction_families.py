@@ -1,5 +1,7 @@
 """Predictions and residuals of every family, from a made-up posterior."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -164,3 +166,13 @@ def test_log_densities_are_those_of_the_distribution_function(name, more):
     clear = wanted > 1e-6
     np.testing.assert_allclose(np.exp(found)[clear], wanted[clear], rtol=2e-4)
     assert clear.mean() > 0.9
+
+
+def test_a_mean_that_a_few_draws_make_is_told():
+    fit = family_fit("poisson")
+    d = fit.draws
+    sd = d.sd["g"].copy()
+    sd[0] = 12.0
+    fit.__dict__["draws"] = replace(d, sd={"g": sd})
+    found = fit.predict(fit.design.rows.frame.head(), target="marginal")
+    assert "In 5 of 5 rows a few draws make the mean" in found.note

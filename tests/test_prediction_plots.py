@@ -160,3 +160,18 @@ def test_the_figure_of_the_checks(fit):
     verdicts = {a.get_title(loc="right").split(":")[0] for a in axes}
     assert verdicts <= {"good", "look", "fault"}
     drawn(axes[0].figure)
+
+
+def test_wide_counts_have_a_logarithmic_axis():
+    rng = np.random.default_rng(0)
+    data = table().assign(y=np.floor(np.exp(rng.normal(0, 3, 120))))
+    fit = made_up_fit(FORMULA, data)
+    axis = fit.plot.predictions("x", group="pop")
+    assert axis.get_yscale() == "symlog"
+    assert axis.get_ylabel() == "y (log scale above 1)"
+    drawn(axis.figure)
+    made = np.tile(data["y"].to_numpy(), (3, 1))
+    edges = shared_edges(data["y"].to_numpy(), made)
+    counts = np.histogram(data["y"], edges)[0]
+    assert counts.sum() == len(data)
+    assert made_up_fit(FORMULA).plot.predictions("x").get_yscale() == "linear"
