@@ -79,7 +79,7 @@ def quadrature_points(design: Design) -> Points:
 
 
 def mean_exists(design: Design) -> bool:
-    """Whether E[y] over all possible groups is finite: exp(sigma^2 / 2) is not, sigma log-normal."""
+    """Whether E[y] over all groups is finite: that of exp(sigma^2 / 2) is not, sigma log-normal."""
     varying = [name for name, p in extras_of(design).items() if p.blocks]
     return not (design.family.name == "lognormal" and "sigma" in varying)
 
