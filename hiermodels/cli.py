@@ -328,7 +328,8 @@ def sample(
 def report(found: Fit, folder: Path | None, *, quiet: bool = False) -> None:
     """Save the posterior first, then print, then write the rest."""
     posterior = None if folder is None else save_posterior(found, folder)
-    typer.echo(f"\n{found.summary().text()}\n\n{found.variance_table().text()}")
+    shares = [found.variance_table(scale=scale).text() for scale in found.scales]
+    typer.echo("\n" + "\n\n".join([found.summary().text(), *shares]))
     if folder is None or posterior is None:
         return
     files = [posterior, *write_tables(found, folder), *write_pictures(found, folder)]
@@ -354,10 +355,14 @@ def write_tables(found: Fit, folder: Path) -> list[Path]:
     tables = {
         "fixef": found.fixef(),
         "varcorr": found.varcorr(),
-        "variance_table": found.variance_table(),
     }
+    for scale in found.scales:
+        end = f"_{scale}" if scale else ""
+        tables[f"variance_table{end}"] = found.variance_table(scale=scale)
+        if found.design.blocks:
+            tables[f"icc{end}"] = found.icc(scale=scale)
     if found.design.blocks:
-        tables |= {"icc": found.icc(), "ranef": found.ranef(), "coef": found.coef()}
+        tables |= {"ranef": found.ranef(), "coef": found.coef()}
     for group, name in file_names(found.design.factors).items():
         tables[f"shrinkage_{name}"] = found.shrinkage(group)
     paths = []
@@ -385,9 +390,11 @@ def write_pictures(found: Fit, folder: Path) -> list[Path]:
 
 def write_summary(found: Fit, folder: Path) -> Path:
     """``summary.md``: the summary, the variance table, the ICC and links to the pictures."""
-    parts = [found.summary().markdown(), found.variance_table().markdown()]
-    if found.design.blocks:
-        parts.append(found.icc().markdown())
+    parts = [found.summary().markdown()]
+    for scale in found.scales:
+        parts.append(found.variance_table(scale=scale).markdown())
+        if found.design.blocks:
+            parts.append(found.icc(scale=scale).markdown())
     for group, name in file_names(found.design.factors).items():
         parts.append(f"![Coefficients of each {group}](forest_{name}.png)")
         parts.append(f"![Shrinkage of {group}](shrinkage_{name}.png)")

@@ -18,7 +18,7 @@ from hiermodels.errors import NotAvailableError, lookup
 from hiermodels.priors import Priors
 from hiermodels.rowwise import not_rowwise
 
-__all__ = ["ENGINES", "Choice", "Engine", "choose_engine", "row_by_row"]
+__all__ = ["ENGINES", "Choice", "Engine", "choose_engine"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

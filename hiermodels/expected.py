@@ -31,11 +31,12 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from hiermodels.design import Design
 from hiermodels.draws import Draws
 from hiermodels.errors import NotAvailableError
-from hiermodels.points import MAX_ROWS, Points, extras_of, points_of, row_weights
+from hiermodels.points import Points, extras_of, points_of, row_weights, some_points
 
 __all__ = [
     "Expected",
@@ -59,10 +60,11 @@ __all__ = [
 
 type Array = np.ndarray
 
-#: Nodes of the quadrature: of the mean's predictor alone, of it beside others, of the others.
-NODES, NODES_BESIDE, NODES_OTHER = 64, 32, 12
-#: Draws, and rows times draws, that are worth a quadrature.
-MAX_DRAWS, WORK = 1000, 400_000
+#: Nodes of the quadrature: of the mean's predictor alone, of it beside others, of the others; and
+#: where a mean is all that is asked for.
+NODES, NODES_BESIDE, NODES_OTHER, NODES_MEAN = 48, 32, 12, 24
+#: Rows, draws, and rows times draws, that are worth a quadrature each.
+MAX_ROWS, MAX_DRAWS, WORK = 400, 1000, 300_000
 #: Rows, and rows times draws, of what takes the fitted values alone.
 MAX_FITTED, WORK_FITTED = 50_000, 2e7
 
@@ -72,14 +74,15 @@ def is_linear(design: Design) -> bool:
     return bool(design.family.link == "identity" and design.family.name in ("gaussian", "student"))
 
 
-def quadrature_points(design: Design) -> Points:
-    """The rows of the data, fewer where each costs more nodes."""
-    varying = points_of(design, at_most=1).varying
-    return points_of(design, at_most=MAX_ROWS // (6 ** len(varying)))
+def quadrature_points(design: Design, draws: Draws) -> Points:
+    """The rows of the data, or a spread of them; fewer where each costs more nodes."""
+    varying = [name for name, p in extras_of(design).items() if p.blocks]
+    along = design.offset + design.common.values @ draws.beta.mean(axis=0)
+    return some_points(design, MAX_ROWS // (4 ** len(varying)), along=along)
 
 
 def mean_exists(design: Design) -> bool:
-    """Whether E[y] over all groups is finite: that of exp(sigma^2 / 2) is not, sigma log-normal."""
+    """Whether E[y] over all possible groups is finite: not that of exp(sigma_j^2 / 2)."""
     varying = [name for name, p in extras_of(design).items() if p.blocks]
     return not (design.family.name == "lognormal" and "sigma" in varying)
 
@@ -150,7 +153,7 @@ class Lines:
 
     def at(self, s: int) -> Line:
         of = {
-            g: np.maximum(np.einsum("nq,qr,nr->n", z, self.sigma[g][s], z, optimize=True), 0.0)
+            g: np.maximum(((z @ self.sigma[g][s]) * z).sum(axis=1), 0.0)
             for g, z in self.points.groups.items()
         }
         return Line(fixed=self.fixed(s), of=of)
@@ -216,10 +219,26 @@ class Expected:
 
 def expected_response(design: Design, draws: Draws, points: Points) -> Iterator[Expected]:
     """Draw by draw, the expansion of the mean response over the group effects."""
+    sizes = node_counts(points)
+    for lines, mean, noise in at_nodes(design, draws, points, sizes):
+        yield Expected(
+            coefficients=expand(mean, points.n, sizes),
+            noise=average(noise, points.n, sizes),
+            lines=lines,
+        )
+
+
+def node_counts(points: Points) -> tuple[int, ...]:
+    others = len(points.varying)
+    return (NODES_BESIDE, *[NODES_OTHER] * others) if others else (NODES,)
+
+
+def at_nodes(
+    design: Design, draws: Draws, points: Points, sizes: Sequence[int]
+) -> Iterator[tuple[tuple[Line, ...], Array, Array]]:
+    """Draw by draw, the linear predictors, and mean and variance of the response at the nodes."""
     main = Lines.of(points, draws)
     others = {k: Lines.of(p, extra_draws(draws)[k]) for k, p in points.extras.items()}
-    varying = points.varying
-    sizes = (NODES_BESIDE, *[NODES_OTHER] * len(varying)) if varying else (NODES,)
     shape = (points.n, *[1] * len(sizes))
     trials = None if points.trials is None else points.trials.reshape(shape)
     for s in range(draws.n):
@@ -228,18 +247,14 @@ def expected_response(design: Design, draws: Draws, points: Points) -> Iterator[
         for name, other in others.items():
             line = other.at(s)
             predictor = line.fixed.reshape(shape)
-            if name in varying:
+            if name in points.varying:
                 lines.append(line)
                 predictor = spread_out(line, len(lines) - 1, sizes)
             aux[name] = inverse_parameter(design, name, predictor)
         eta = spread_out(lines[0], 0, sizes)
         mean = response_mean(design, eta, aux, trials=trials)
         noise = response_variance(design, eta, aux, trials=trials)
-        yield Expected(
-            coefficients=expand(mean, points.n, sizes),
-            noise=expand(noise, points.n, sizes).reshape(points.n, -1)[:, 0],
-            lines=tuple(lines),
-        )
+        yield tuple(lines), mean, noise
 
 
 def spread_out(line: Line, axis: int, sizes: Sequence[int]) -> Array:
@@ -258,6 +273,15 @@ def expand(values: Array, n: int, sizes: Sequence[int]) -> Array:
         _, polynomials = quadrature(size)
         out = np.moveaxis(np.moveaxis(out, axis + 1, -1) @ polynomials, -1, axis + 1)
     return np.ascontiguousarray(out)
+
+
+def average(values: Array, n: int, sizes: Sequence[int]) -> Array:
+    """Averaged over the nodes: (n,)."""
+    out = np.broadcast_to(values, (n, *sizes))
+    for size in reversed(sizes):
+        _, polynomials = quadrature(size)
+        out = out @ polynomials[:, 0]
+    return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,6 +305,14 @@ def shared_variances(
     design: Design, draws: Draws, points: Points, sets: Sequence[tuple[str, ...]]
 ) -> Shares:
     """The law of total variance at each draw, averaged over the points."""
+    # two threads wait for each other over matrices as small as these
+    with threadpool_limits(limits=1, user_api="blas"):
+        return total_variances(design, draws, points, sets)
+
+
+def total_variances(
+    design: Design, draws: Draws, points: Points, sets: Sequence[tuple[str, ...]]
+) -> Shares:
     w = points.weights
     variance = np.empty((len(sets), draws.n))
     relative = np.empty_like(variance)
@@ -315,9 +347,14 @@ def marginal_mean(design: Design, draws: Draws) -> Array:
     Of many draws some, the others having that of the nearest: it is compared with variances whose
     own posterior is far wider.
     """
-    points = quadrature_points(design)
-    some = few_draws(draws, points)
-    found = np.array([points.weights @ e.mean for e in expected_response(design, some, points)])
+    points = quadrature_points(design, draws)
+    some, sizes = few_draws(draws, points), (NODES_MEAN, *node_counts(points)[1:])
+    found = np.array(
+        [
+            points.weights @ average(mean, points.n, sizes)
+            for _, mean, _ in at_nodes(design, some, points, sizes)
+        ]
+    )
     at = np.round(np.linspace(0, some.n - 1, draws.n)).astype(int)
     return found[at]
 
@@ -325,7 +362,7 @@ def marginal_mean(design: Design, draws: Draws) -> Array:
 def mean_parameters(design: Design, draws: Draws) -> dict[str, Array]:
     """The family's own parameters, (S,); those with a formula averaged over the rows."""
     found = {k: np.asarray(v) for k, v in getattr(draws, "auxiliary", {}).items()}
-    points = points_of(design)
+    points = fitted_points(design)
     for name, extra in points.extras.items():
         lines = Lines.of(extra, extra_draws(draws)[name])
         found[name] = np.array(
@@ -349,7 +386,7 @@ def residual_variance(design: Design, draws: Draws) -> Array:
     elif design.se is not None:
         variance = np.full(draws.n, row_weights(design) @ design.se**2)
     elif name is not None and name in extras_of(design):
-        points = points_of(design)
+        points = fitted_points(design)
         lines = Lines.of(points.extras[name], extra_draws(draws)[name])
         each = (lines.at(s) for s in range(draws.n))
         variance = np.array([points.weights @ np.exp(2 * (e.fixed + e.spread)) for e in each])
@@ -390,7 +427,7 @@ def solve_mean(
 
 def fitted_variances(design: Design, draws: Draws) -> tuple[Array, Array]:
     """Of the data's own groups: variance of the fitted means, mean of Var(y | eta): (S,), (S,)."""
-    points = points_of(design, at_most=MAX_FITTED)
+    points = fitted_points(design)
     full = draws.with_effects
     chosen = spread_indices(full.n, int(np.clip(WORK_FITTED / points.n, 200, MAX_DRAWS)))
     some = full.without_effects(chosen)
@@ -403,6 +440,15 @@ def fitted_variances(design: Design, draws: Draws) -> tuple[Array, Array]:
             variance = response_variance(design, eta, aux, trials=points.trials)
             noise[s] = points.weights @ np.broadcast_to(variance, mean.shape)
     return between, residual_variance(design, some) if is_linear(design) else noise
+
+
+def fitted_points(design: Design) -> Points:
+    """All rows, or a sample where they are many."""
+    if design.n <= MAX_FITTED:
+        return points_of(design)
+    # a random sample with a fixed seed: data are often sorted by group
+    chosen = np.random.default_rng(0).choice(design.n, MAX_FITTED, replace=False)
+    return points_of(design, np.sort(chosen))
 
 
 def fitted_rows(

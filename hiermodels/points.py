@@ -6,7 +6,7 @@ parameters that have a formula.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +14,12 @@ import numpy as np
 
 from hiermodels.design import Design
 
-__all__ = ["MAX_ROWS", "Points", "points_of", "row_weights", "trials_of"]
+__all__ = ["Points", "extras_of", "points_of", "row_weights", "some_points", "trials_of"]
 
 type Array = np.ndarray
 
-#: Rows over which a mean is taken where every row costs a quadrature.
-MAX_ROWS = 2000
+#: Rows that are compared with each other, to find those that are the same.
+COMPARED = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,22 +58,19 @@ def row_weights(design: Design) -> Array:
 
 def trials_of(design: Design) -> Array | None:
     """Trials of each row, of a family that has them."""
-    return getattr(design, "trials", None)
+    return design.trials
 
 
 def extras_of(design: Design) -> Mapping[str, Any]:
     """The linear predictors of the family's own parameters, of those that have a formula."""
-    return getattr(design, "extras", {})
+    return design.extras
 
 
-def points_of(design: Design, *, at_most: int | None = MAX_ROWS) -> Points:
-    """The rows of the data; of more than ``at_most`` a sample."""
-    index = np.arange(design.n)
-    if at_most is not None and design.n > at_most:
-        # a random sample with a fixed seed: data are often sorted by group
-        index = np.sort(np.random.default_rng(0).choice(design.n, at_most, replace=False))
-    weights, trials = row_weights(design)[index], trials_of(design)
-    weights = weights / weights.sum()
+def points_of(design: Design, index: Array | None = None, weights: Array | None = None) -> Points:
+    """The rows of the data, or some of them with the share of each in a mean."""
+    index = np.arange(design.n) if index is None else index
+    weights = row_weights(design)[index] if weights is None else weights
+    weights, trials = weights / weights.sum(), trials_of(design)
     return Points(
         **columns_at(design, index),
         weights=weights,
@@ -84,6 +81,37 @@ def points_of(design: Design, *, at_most: int | None = MAX_ROWS) -> Points:
             for name, predictor in extras_of(design).items()
         },
     )
+
+
+def some_points(design: Design, at_most: int, *, along: Array) -> Points:
+    """Rows for a mean that is costly: each different row once, or a spread of them.
+
+    Where the rows that differ are more than ``at_most``, so many are taken at equal steps of the
+    cumulative weight in the order of ``along`` (n,), a linear predictor: what is averaged is a
+    smooth function of it, so that they say almost what all rows say.
+    """
+    if design.n <= COMPARED:
+        columns = np.column_stack([c for c in different(design)])
+        _, first, code = np.unique(columns, axis=0, return_index=True, return_inverse=True)
+        if len(first) <= at_most:
+            weights = np.bincount(code.ravel(), row_weights(design))
+            kept = weights > 0
+            return points_of(design, first[kept], weights[kept])
+    order = np.argsort(along, kind="stable")
+    reached = np.cumsum(row_weights(design)[order])
+    steps = (np.arange(at_most) + 0.5) / at_most
+    chosen = order[np.minimum(np.searchsorted(reached, steps), design.n - 1)]
+    return points_of(design, chosen, np.full(at_most, 1 / at_most))
+
+
+def different(design: Design) -> Iterator[Array]:
+    """All columns in which rows can differ."""
+    for predictor in (design, *extras_of(design).values()):
+        yield predictor.common.values
+        yield np.broadcast_to(predictor.offset, (design.n,))
+        yield from (b.columns.values for b in predictor.blocks)
+    if (trials := trials_of(design)) is not None:
+        yield trials
 
 
 def columns_at(predictor: Any, index: Array) -> dict[str, Any]:

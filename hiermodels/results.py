@@ -37,6 +37,7 @@ from hiermodels.variance import (
     explained_variance,
     intraclass,
     repeatability,
+    reportable_scales,
     strata_change,
 )
 
@@ -139,6 +140,11 @@ class Fit:
         """Sds, variances and correlations of each factor and term, and of the residual."""
         return tables.varcorr_table(self.design, self.draws, ci_prob=ci_prob)
 
+    @property
+    def scales(self) -> tuple[str | None, ...]:
+        """What ``scale`` can be in the variance report: None where there is but one."""
+        return reportable_scales(self.design)
+
     def components(
         self,
         *,
@@ -147,7 +153,21 @@ class Fit:
         expected: float | np.ndarray | None = None,
     ) -> Components:
         """The draws behind the variance report, as arrays."""
-        return components(self.design, self.draws, scale=scale, variant=variant, expected=expected)
+        key = (scale, variant, expected)
+        if isinstance(expected, np.ndarray):
+            return components(
+                self.design, self.draws, scale=scale, variant=variant, expected=expected
+            )
+        if key not in self._kept_components:
+            self._kept_components[key] = components(
+                self.design, self.draws, scale=scale, variant=variant, expected=expected
+            )
+        return self._kept_components[key]
+
+    @cached_property
+    def _kept_components(self) -> dict[Any, Components]:
+        """Those that were asked for: several reports share them."""
+        return {}
 
     def variance_table(
         self,

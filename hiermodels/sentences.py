@@ -214,9 +214,9 @@ def effect_words(design: Design, beta: Array, *, ci_prob: float) -> str:
 def ratio_words(family: str, link: str, y: str) -> tuple[str, str]:
     """What is multiplied, and what the factor is called."""
     if link == "log":
-        counted = f"an expected {y}"
+        counted = f"expected {y}"
         if family.startswith("hurdle"):
-            counted = f"an expected {y}, were it not for the hurdle,"
+            counted = f"expected {y}, were it not for the hurdle,"
         return counted, "ratio of means" if family == "gamma" else "rate ratio"
     if family == "ordinal":
         return f"odds of a higher {y}", "odds ratio"

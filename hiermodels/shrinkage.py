@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
+from threadpoolctl import threadpool_limits
 
 from hiermodels.design import INTERCEPT, Block, Design, coarser
 from hiermodels.draws import Draws, standard_covariance
@@ -296,6 +297,13 @@ def reliability(design: Design, draws: Draws, block: Block) -> Array:
     Gaussian by its working weight at the draw. With several factors fewer draws are taken: lambda
     hardly varies between them.
     """
+    # two threads wait for each other over matrices as small as these
+    with threadpool_limits(limits=1, user_api="blas"):
+        return reliability_of(design, draws, block)
+
+
+def reliability_of(design: Design, draws: Draws, block: Block) -> Array:
+    """The same with the threads that there are."""
     size = sum(b.n_levels * len(b.terms) for b in design.blocks)
     if len(design.blocks) == 1:
         some = Weighted.of(design, draws, int(np.clip(WORK / (1e4 * size), 20, 1000)))
@@ -319,7 +327,7 @@ class Weighted:
             return cls(draws=some, rows=precision(design), tau=residual_precision(design, some))
         full = draws.with_effects
         at_most = min(at_most, int(np.clip(WORKING / design.n, 20, 400)))
-        chosen, points = spread_indices(full.n, at_most), points_of(design, at_most=None)
+        chosen, points = spread_indices(full.n, at_most), points_of(design)
         rows = np.array(
             [working_weights(design, *fitted_rows(design, full, points, s)) for s in chosen]
         )

@@ -238,7 +238,7 @@ def varcorr_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
             "quantity": [r[3] for r in rows],
             **estimate_columns(found),
         },
-        title=heading("Sds and correlations", "median", ci_prob),
+        title=heading(f"Sds and correlations{link_words(design)}", "median", ci_prob),
     )
 
 

@@ -62,6 +62,7 @@ __all__ = [
     "mean_is_meaningful",
     "monte_carlo_error",
     "repeatability",
+    "reportable_scales",
     "strata_change",
 ]
 
@@ -79,6 +80,9 @@ VARIANTS: dict[str, Callable[[Array], Array]] = {
 }
 #: Variance of the distribution whose quantiles the link is.
 LINK_VARIANCES = {"logit": np.pi**2 / 3, "probit": 1.0, "cloglog": np.pi**2 / 6}
+
+#: Mixtures of shares with exact zeros and ones, which have no place on the scale of a link.
+NO_LATENT = ("zi_beta", "zoi_beta")
 
 
 def chosen_scale(design: Design, scale: str | None) -> str:
@@ -101,6 +105,14 @@ def chosen_scale(design: Design, scale: str | None) -> str:
         "the noise of the response is translated to it\n"
         f"  scale='data'    of {design.response_name} itself, as it is observed"
     )
+
+
+def reportable_scales(design: Design) -> tuple[str | None, ...]:
+    """The scales that have an answer for a model; None alone for a linear one."""
+    if is_linear(design):
+        return (None,)
+    latent = () if design.family.name in NO_LATENT else ("latent",)
+    return (*latent, *(("data",) if mean_exists(design) else ()))
 
 
 def latent_words(design: Design) -> str:
@@ -187,7 +199,7 @@ def components(
     """
     chosen = chosen_scale(design, scale)
     if chosen == "data":
-        return data_components(design, draws, points or quadrature_points(design))
+        return data_components(design, draws, points or quadrature_points(design, draws))
     groups, common = linear_parts(design, draws, points)
     labels = tuple((b.name, t) for b in design.blocks for t in b.terms)
     if points is not None:
@@ -304,7 +316,7 @@ def latent_residual(design: Design, draws: Draws, mean: Array, *, variant: str) 
     name, link = design.family.name, design.family.link
     if name in ("lognormal", "student"):
         return residual_variance(design, draws)
-    if name in ("zi_beta", "zoi_beta"):
+    if name in NO_LATENT:
         raise NotAvailableError(
             f"{name} mixes proportions with exact zeros or ones, which have no place on the "
             f"{link} scale; scale='data' has an answer"

@@ -99,15 +99,15 @@ class VariancePlots(Plots):
     ) -> Axes:
         """The intraclass correlation along a predictor, over the range that it has in the data."""
         column = self.fit.design.rows.frame.get(x)
+        few = column is not None and is_category(column)
         values: Any = [None]
         if column is not None:
-            numeric = pd.api.types.is_numeric_dtype(column)
             values = (
-                np.linspace(column.min(), column.max(), points)
-                if numeric
-                else sorted(column.unique())
+                sorted(column.unique()) if few else np.linspace(column.min(), column.max(), points)
             )
         frame = self.fit.icc(scale=scale, at={x: values}, ci_prob=ci_prob)
+        if few:
+            frame[x] = frame[x].astype(str)
         return draw_icc(frame, x=x, ci_prob=ci_prob, ax=ax)
 
     def plane(
@@ -135,6 +135,11 @@ class VariancePlots(Plots):
         words = {t: f"Coefficient of {t}" for t in chosen}
         words |= {INTERCEPT: "Intercept at the mean of the predictors"}
         return draw_plane(frame, part, terms=(chosen[0], chosen[1]), words=words, ax=ax)
+
+
+def is_category(column: pd.Series) -> bool:
+    """Whether values are labels, or numbers as few as a switch has."""
+    return not pd.api.types.is_numeric_dtype(column) or column.nunique() <= 2
 
 
 def new_axes(ax: Axes | None, *, width: float, height: float) -> Axes:

@@ -82,7 +82,7 @@ def working_response(design: Design, eta: Array, aux: Mapping[str, Array]) -> Wo
 
 def mean_rows(design: Design, draws: Draws) -> tuple[Array, dict[str, Array]]:
     """Posterior means of eta (n,) and of the family's own parameters."""
-    points, full = points_of(design, at_most=None), draws.with_effects
+    points, full = points_of(design), draws.with_effects
     rows = [fitted_rows(design, full, points, s) for s in spread_indices(full.n, SOME)]
     eta = np.mean([e for e, _ in rows], axis=0)
     return eta, {k: np.mean([aux[k] for _, aux in rows], axis=0) for k in rows[0][1]}

@@ -26,7 +26,7 @@ def bambi_model(formula="y ~ x + f + (x | pop) + (1 | pop:patch)", data=None):
 def made_up_posterior(model, *, seed=0):
     """Random draws under Bambi's names and dims, without compiling anything."""
     rng, found, coords = np.random.default_rng(seed), {}, {}
-    component = model.parameters["mu"]
+    component = model.parameters[model.family.likelihood.parent]
     dims = ("chain", "draw")
     found["Intercept"] = (dims, rng.normal(20, 1, SHAPE))
     for name, term in component.common_terms.items():

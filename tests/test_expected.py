@@ -12,6 +12,7 @@ from stand_in import FAMILIES, fit_of, with_formula
 from hiermodels.expected import (
     expected_response,
     fitted_variances,
+    quadrature_points,
     residual_variance,
     shared_variances,
 )
@@ -181,14 +182,25 @@ def test_fitted_variances_are_those_of_the_rows():
     assert noise[s] == pytest.approx(mu.mean(), rel=1e-9)
 
 
-def test_many_rows_are_sampled():
-    fit = fit_of("poisson", "y ~ z + (1 | pop)", table(n=5000), sd={"pop": 0.4})
+def test_many_rows_are_spread_along_the_predictor():
+    fit = fit_of("poisson", "y ~ z + (z | pop)", table(n=5000), sd={"pop": [0.4, 0.1]})
     parts = components(fit.design, fit.draws, scale="data")
-    whole = shared_variances(
-        fit.design, first_draw(fit), points_of(fit.design, at_most=None), [("pop",)]
-    )
-    # 2,000 of 5,000 rows: the standard error of the mean over them
-    assert parts.groups[0, 0] == pytest.approx(whole.sets["pop",][0], rel=0.1)
+    whole = shares_of(fit, ("pop",))
+    # 400 of 5,000 rows: the step of a sum that is smooth along the predictor
+    assert parts.groups[0, 0] == pytest.approx(whole.sets["pop",][0], rel=0.01)
+    assert parts.residual[0] == pytest.approx(whole.noise[0], rel=0.01)
+
+
+def test_equal_rows_count_together():
+    """Of whole numbers each different row once, with its share: the same as all rows."""
+    data = table(n=900).assign(z=lambda d: d["z"].round())
+    fit = fit_of("poisson", "y ~ z + (1 | pop)", data, sd={"pop": 0.4})
+    few = quadrature_points(fit.design, fit.draws)
+    assert few.n == data["z"].nunique()
+    found = shared_variances(fit.design, first_draw(fit), few, [("pop",)])
+    whole = shares_of(fit, ("pop",))
+    assert found.sets["pop",][0] == pytest.approx(whole.sets["pop",][0], rel=1e-12)
+    assert found.common[0] == pytest.approx(whole.common[0], rel=1e-10)
 
 
 def test_zero_inflation_with_groups_of_its_own():

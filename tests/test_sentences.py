@@ -50,7 +50,7 @@ def test_rate_ratios():
     found = sentence(fit, "one more of x")
     beta = fit.draws.beta[:, 0]
     ratio = format_interval(*np.exp(np.quantile(beta, [0.5, 0.025, 0.975])))
-    assert f"an expected y multiplied by {ratio} (rate ratio; probability" in found
+    assert f"expected y multiplied by {ratio} (rate ratio; probability" in found
     assert "between 0.24 and 4.1 times that of the typical one" in sentence(fit, "have a rate")
     assert "2.856" in sentence(fit, "median rate ratio")
 

@@ -95,6 +95,14 @@ def test_icc_of_categories_is_points():
     np.testing.assert_allclose(axis.lines[0].get_ydata(), frame["icc"])
 
 
+def test_icc_of_a_switch_is_two_points():
+    data = table().assign(treated=lambda d: (d["x"] > 10).astype(int))
+    fit = made_up_fit("y ~ treated + (treated | pop)", data)
+    axis = fit.plot.icc("treated")
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["0", "1"]
+    np.testing.assert_allclose(axis.lines[0].get_ydata(), fit.icc(at={"treated": [0, 1]})["icc"])
+
+
 def test_ellipse_holds_its_share():
     """The points of a normal distribution inside the drawn contour."""
     distribution = Population(

@@ -1,8 +1,12 @@
-"""Gaussian hierarchical models with their coefficients integrated out, compiled once for all
-models.
+"""Log-densities of hierarchical models, compiled once for all models.
 
-`problem` -> `crossproducts` -> `pilot` (-> `collapsed`, `coordinates`) -> `nuts` or `independence`
--> `recovery` (-> `drawing`, `combinations`) -> `sampling`.
+Gaussian ones, the coefficients integrated out: `problem` -> `crossproducts` -> `pilot` (->
+`collapsed`, `coordinates`) -> `nuts` or `independence` -> `recovery` (-> `drawing`,
+`combinations`) -> `sampling`; with any prior of the coefficients `joint` -> `conditional`,
+`noncentred` -> `noncentred_sampling`.
+
+Every other family, row by row: `rows` -> `information` -> `informed` (-> `rowdensity`,
+`likelihoods`; `informed_lanes` or `informed_panels`) -> `informed_sampling`.
 """
 
 from .combinations import combination_moments

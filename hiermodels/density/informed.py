@@ -26,13 +26,11 @@ import numpy as np
 
 from . import informed_lanes as lanes
 from . import informed_panels as panels
-from .coefficientpriors import add_coefficient_prior, from_line
-from .compilation import SUM, callback, kernel
+from .compilation import callback, kernel
 from .coordinates import DENSITY, EXPANSION, NOT_FINITE, OK, WRONG_SIZE, bend, buffer_at
 from .covariance import add_chain_rule
 from .lapack import factor, log_diagonal, solve_lower, solve_lower_transposed
 from .layout import COLUMN_START, LEVELS, WIDTH, Section, Size, floats, integers
-from .likelihoodcall import call_likelihood
 from .priors import add_log_prior
 from .rest import (
     FORWARD,
@@ -45,48 +43,18 @@ from .rest import (
     rest_size,
     scale_draw,
 )
+from .rowdensity import common_prior, likelihood, predictors, predictors_back
+from .vectors import add_scaled, copy, dot
 
 __all__ = ["informed_callback", "informed_expansion"]
 
-SIZES, FORMS, NUMBERS = (
-    np.int64(Section.SIZES),
-    np.int64(Section.PRIOR_FORMS),
-    np.int64(Section.PRIOR_NUMBERS),
-)
-CENTRE, SCALE, BENDS, KNEES = (
-    np.int64(Section.CENTRE),
-    np.int64(Section.SCALE),
-    np.int64(Section.BENDS),
-    np.int64(Section.KNEES),
-)
+SIZES, REST = np.int64(Section.SIZES), np.int64(Section.REST)
+FORMS, NUMBERS = np.int64(Section.PRIOR_FORMS), np.int64(Section.PRIOR_NUMBERS)
+CENTRE, SCALE = np.int64(Section.CENTRE), np.int64(Section.SCALE)
+BENDS, KNEES = np.int64(Section.BENDS), np.int64(Section.KNEES)
 MEAN, PRECISION = np.int64(Section.COMMON_MEAN), np.int64(Section.COMMON_PRECISION)
-REST = np.int64(Section.REST)
-RESPONSE, TRIALS, COUNTS = (
-    np.int64(Section.RESPONSE),
-    np.int64(Section.TRIALS),
-    np.int64(Section.COUNTS),
-)
-OFFSETS, CONSTANT = np.int64(Section.OFFSETS), np.int64(Section.CONSTANT)
-COMMON_COLUMNS, COMMON_PREDICTORS = (
-    np.int64(Section.COMMON_COLUMNS),
-    np.int64(Section.COMMON_PREDICTORS),
-)
-COMMON_FORMS, COMMON_NUMBERS = np.int64(Section.COMMON_FORMS), np.int64(Section.COMMON_NUMBERS)
-GROUP_COLUMNS, GROUP_LEVELS, GROUP_PREDICTORS = (
-    np.int64(Section.GROUP_COLUMNS),
-    np.int64(Section.GROUP_LEVELS),
-    np.int64(Section.GROUP_PREDICTORS),
-)
 PARAMETERS, COMMON, POTRF = int(Size.PARAMETERS), int(Size.COMMON), int(Size.POTRF)
-SPARSE = int(Size.SPARSE)
-ROWS, PREDICTORS, LIKELIHOOD, ORDERED = (
-    int(Size.ROWS),
-    int(Size.PREDICTORS),
-    int(Size.LIKELIHOOD),
-    int(Size.ORDERED),
-)
-LINK_LOG, LINK_LOGIT = 1, 2
-ABOVE, BETWEEN = 1, 3
+SPARSE, ROWS, PREDICTORS = int(Size.SPARSE), int(Size.ROWS), int(Size.PREDICTORS)
 HALF_LOG_2PI = 0.5 * np.log(2.0 * np.pi)
 
 cholesky_back, symmetric = panels.cholesky_back, panels.symmetric
@@ -108,7 +76,7 @@ def _point(x, words, t):
     for k in range(len(x)):
         t[k] = centre[k] + (x[k] if k >= m else 0.0)
         if k < m:
-            t[k] += _dot(scale[k * m : (k + 1) * m], x)
+            t[k] += dot(scale[k * m : (k + 1) * m], x)
 
 
 @kernel
@@ -120,7 +88,7 @@ def _leave(value, by_t, words, gradient, result):
     for i in range(len(gradient)):
         gradient[i] = by_t[i] if i >= m else 0.0
     for k in range(m):
-        _add_scaled(gradient[:m], by_t[k], scale[k * m : (k + 1) * m])
+        add_scaled(gradient[:m], by_t[k], scale[k * m : (k + 1) * m])
     for i in range(len(gradient)):
         finite &= np.isfinite(gradient[i])
     result[0] = value
@@ -157,7 +125,7 @@ def _eliminate(Lambda, words, C, G, T):
     """Factor the levels, write T (n + 1, n + 1), and return the sum of log C_kk."""
     stored, n = floats(words, REST), T.shape[0] - 1
     for a in range(n + 1):
-        _copy(T[a], stored[a * (n + 1) : (a + 1) * (n + 1)])
+        copy(T[a], stored[a * (n + 1) : (a + 1) * (n + 1)])
     if not integers(words, SIZES)[SPARSE]:
         return lane_factors(Lambda, words, C, G, T)
     half_log = panel_factors(Lambda, words, C, G, T)
@@ -173,8 +141,8 @@ def _rest_factor(lambdas, words, T, n, S, s):
     table = factor_table(words)
     product = congruence(lambdas, table, T, n)
     for i in range(n):
-        _copy(S[i], product[i])  # of which the lower triangle is meant
-    _copy(s, T[n])
+        copy(S[i], product[i])  # of which the lower triangle is meant
+    copy(s, T[n])
     scale_draw(lambdas, table, s, TRANSPOSED)
     mean, precision = floats(words, MEAN), floats(words, PRECISION)
     first = n - len(mean)
@@ -198,145 +166,6 @@ def _effects_of(Lambda, z, b):
             b[start + k] = total
 
 
-# --- the likelihood and the priors -------------------------------------------------------------
-
-
-@kernel
-def _coefficient(form, link, t, lower, upper):
-    """What a coefficient adds to its predictor, and the derivative by t."""
-    if link == LINK_LOG and form == ABOVE and lower == 0.0:
-        return t, 1.0
-    if link == LINK_LOGIT and form == BETWEEN and lower == 0.0 and upper == 1.0:
-        return t, 1.0
-    value, slope = from_line(form, t, lower, upper)
-    if link == LINK_LOG:
-        return np.log(value), slope / value
-    if link == LINK_LOGIT:
-        return np.log(value / (1.0 - value)), slope / (value * (1.0 - value))
-    return value, slope
-
-
-@kernel
-def _common_prior(t, words, value, slope, gradient):
-    """Log prior of t (p,); writes what each adds to its predictor, the slopes, and the gradient."""
-    forms, numbers = integers(words, COMMON_FORMS), floats(words, COMMON_NUMBERS)
-    ordered = integers(words, SIZES)[ORDERED]
-    total = 0.0
-    for k in range(len(t)):
-        gradient[k] = 0.0
-        own, limits = forms[4 * k : 4 * k + 3], numbers[6 * k + 4 : 6 * k + 6]
-        value[k], slope[k] = _coefficient(own[0], forms[4 * k + 3], t[k], limits[0], limits[1])
-        if k < ordered:
-            natural = from_line(own[0], t[k], limits[0], limits[1])[0]
-            total += add_coefficient_prior(
-                own, numbers[6 * k : 6 * k + 6], t[k], natural, gradient[k : k + 1]
-            )
-    return total + _ordered_prior(t, words, ordered, gradient)
-
-
-@kernel
-def _ordered_prior(t, words, first, gradient):
-    """Log prior of thresholds c_1 = t_1, c_k = c_(k-1) + exp(t_k), with the Jacobian."""
-    forms, numbers = integers(words, COMMON_FORMS), floats(words, COMMON_NUMBERS)
-    total, threshold, slopes = 0.0, 0.0, np.zeros(len(t))
-    for k in range(first, len(t)):
-        threshold = t[k] if k == first else threshold + np.exp(t[k])
-        total += add_coefficient_prior(
-            forms[4 * k : 4 * k + 3],
-            numbers[6 * k : 6 * k + 6],
-            threshold,
-            threshold,
-            slopes[k : k + 1],
-        )
-        total += 0.0 if k == first else t[k]
-    tail = 0.0
-    for k in range(len(t) - 1, first - 1, -1):
-        tail += slopes[k]
-        gradient[k] += tail if k == first else tail * np.exp(t[k]) + 1.0
-    return total
-
-
-@kernel
-def _predictors(head, others, common, words, eta):
-    """Write eta (K, N)."""
-    n_rows = eta.shape[1]
-    offsets = floats(words, OFFSETS)
-    for k in range(len(eta)):
-        _copy(eta[k], offsets[k * n_rows : (k + 1) * n_rows])
-    columns, owners = floats(words, COMMON_COLUMNS), integers(words, COMMON_PREDICTORS)
-    for k in range(len(common)):
-        _add_scaled(eta[owners[k]], common[k], columns[k * n_rows : (k + 1) * n_rows])
-    table, place = factor_table(words), 0
-    columns, levels = floats(words, GROUP_COLUMNS), integers(words, GROUP_LEVELS)
-    owners = integers(words, GROUP_PREDICTORS)
-    for f in range(len(table)):
-        q = table[f, WIDTH]
-        b = head if f == 0 else others[table[f, COLUMN_START] :]
-        level = levels[f * n_rows : (f + 1) * n_rows]
-        for k in range(q):
-            _gather(eta[owners[f]], columns[place : place + n_rows], b[k:], level, q)
-            place += n_rows
-
-
-@kernel
-def _gather(eta, column, b, level, q):
-    for i in range(len(eta)):
-        eta[i] += column[i] * b[level[i] * q]
-
-
-@kernel
-def _predictors_back(slope, words, by_head, by_rest):
-    """Add the gradient by effects, and by what common coefficients add to their predictors."""
-    n_rows = slope.shape[1]
-    columns, owners = floats(words, COMMON_COLUMNS), integers(words, COMMON_PREDICTORS)
-    first = len(by_rest) - len(owners)
-    for k in range(len(owners)):
-        by_rest[first + k] += _dot(columns[k * n_rows : (k + 1) * n_rows], slope[owners[k]])
-    table, place = factor_table(words), 0
-    columns, levels = floats(words, GROUP_COLUMNS), integers(words, GROUP_LEVELS)
-    owners = integers(words, GROUP_PREDICTORS)
-    for f in range(len(table)):
-        q = table[f, WIDTH]
-        target = by_head if f == 0 else by_rest[table[f, COLUMN_START] :]
-        level = levels[f * n_rows : (f + 1) * n_rows]
-        for k in range(q):
-            _scatter(slope[owners[f]], columns[place : place + n_rows], target[k:], level, q)
-            place += n_rows
-
-
-@kernel
-def _scatter(slope, column, target, level, q):
-    """Add to each level; rows of one level that follow each other are summed first."""
-    total, current = 0.0, level[0]
-    for i in range(len(slope)):
-        if level[i] != current:
-            target[current * q] += total
-            total, current = 0.0, level[i]
-        total += column[i] * slope[i]
-    target[current * q] += total
-
-
-@kernel
-def _likelihood(eta, words, slope):
-    """Sum of counts times log f, and its slopes (K, N)."""
-    sizes, counts = integers(words, SIZES), floats(words, COUNTS)
-    n = eta.shape[1]
-    value = np.empty(n)
-    code: int = call_likelihood(
-        sizes[LIKELIHOOD],
-        n,
-        floats(words, RESPONSE),
-        floats(words, TRIALS),
-        eta,
-        integers(words, CONSTANT),
-        value,
-        slope,
-    )
-    for k in range(eta.shape[0]):
-        _multiply(slope[k], counts)
-    return _dot(counts, value) if code == 0 else np.nan
-
-
 # --- reverse mode ------------------------------------------------------------------------------
 
 
@@ -348,7 +177,7 @@ def _rest_back(lambdas, words, L, T, h, w, g, by_v, by_raw, slopes):
     """
     n, table = len(w), factor_table(words)
     p, S = np.empty(n), np.zeros((n, n))
-    _copy(p, g)
+    copy(p, g)
     solve_lower_transposed(L, p)
     for i in range(n):
         for j in range(i + 1):
@@ -365,7 +194,7 @@ def _rest_back(lambdas, words, L, T, h, w, g, by_v, by_raw, slopes):
     for i in range(n):
         scale_draw(lambdas, table, by_raw[i, :n], FORWARD)
     scale_draw(lambdas, table, p, FORWARD)
-    _copy(by_raw[n, :n], p)
+    copy(by_raw[n, :n], p)
 
 
 @kernel
@@ -379,10 +208,10 @@ def _lambda_of_rest(table, T, S, p, w, by_v, lambdas, slopes):
             start = table[f, COLUMN_START] + level * q
             for b in range(q):
                 line = np.empty(n)
-                _copy(line, S[start + b])
+                copy(line, S[start + b])
                 scale_draw(lambdas, table, line, FORWARD)
                 for a in range(b, q):
-                    slope[a, b] += 2.0 * _dot(T[start + a, :n], line)
+                    slope[a, b] += 2.0 * dot(T[start + a, :n], line)
                     slope[a, b] += T[n, start + a] * p[start + b] + by_v[start + a] * w[start + b]
 
 
@@ -404,7 +233,7 @@ def _map(theta, u, words, lambdas, C, G, T, L, h, w, v, z, head):
     for i in range(n):
         w[i] = h[i] + u[i]
     solve_lower_transposed(L, w)
-    _copy(v, w)
+    copy(v, w)
     scale_draw(lambdas, table, v, FORWARD)
     if integers(words, SIZES)[SPARSE]:
         panel_coefficients(words, q, C, G, v, u[n:], z)
@@ -436,14 +265,14 @@ def _density(t, words, by_t):
     # the target at w
     m = n - p
     common, common_slope, by_prior = np.empty(p), np.empty(p), np.empty(p)
-    value += _common_prior(v[m:], words, common, common_slope, by_prior)
-    value -= 0.5 * (_dot(z, z) + _dot(w[:m], w[:m])) + HALF_LOG_2PI * (m + len(z))
+    value += common_prior(v[m:], words, common, common_slope, by_prior)
+    value -= 0.5 * (dot(z, z) + dot(w[:m], w[:m])) + HALF_LOG_2PI * (m + len(z))
     eta = np.empty((sizes[PREDICTORS], sizes[ROWS]))
     row_slope = np.empty(eta.shape)
-    _predictors(head, v[:m], common, words, eta)
-    value += _likelihood(eta, words, row_slope)
+    predictors(head, v[:m], common, words, eta)
+    value += likelihood(eta, words, row_slope)
     by_b, by_v = np.zeros(levels * q), np.zeros(n)
-    _predictors_back(row_slope, words, by_b, by_v)
+    predictors_back(row_slope, words, by_b, by_v)
     for k in range(p):
         by_v[m + k] = by_v[m + k] * common_slope[k] + by_prior[k]
     _pull_back(theta, t, words, lambdas, C, G, T, L, h, w, v, z, by_b, by_v, by_theta, by_t[d:])
@@ -463,7 +292,7 @@ def _pull_back(theta, t, words, lambdas, C, G, T, L, h, w, v, z, by_b, by_v, by_
     else:
         lane_pull(Lambda, words, C, G, z, by_b, g, by_v)
     rest = by_u[:n]
-    _copy(rest, by_v)
+    copy(rest, by_v)
     scale_draw(lambdas, table, rest, TRANSPOSED)
     for k in range(m):
         rest[k] -= w[k]
@@ -485,32 +314,6 @@ def _pull_back(theta, t, words, lambdas, C, G, T, L, h, w, v, z, by_b, by_v, by_
             lambda_of(slopes, table, f),
             by_theta,
         )
-
-
-@kernel(fastmath=SUM)
-def _dot(a, b):
-    total = 0.0
-    for k in range(len(a)):
-        total += a[k] * b[k]
-    return total
-
-
-@kernel
-def _add_scaled(target, factor, source):
-    for k in range(len(target)):
-        target[k] += factor * source[k]
-
-
-@kernel
-def _copy(target, source):
-    for k in range(len(target)):
-        target[k] = source[k]
-
-
-@kernel
-def _multiply(target, source):
-    for k in range(len(target)):
-        target[k] *= source[k]
 
 
 @callback(DENSITY)
@@ -541,6 +344,6 @@ def informed_expansion(n, n_expanded, x, expanded, data):
     T, L = np.empty((size + 1, size + 1)), np.empty((size, size))
     h, w, z = np.empty(size), np.empty(size), np.empty(levels * q)
     _map(out[:d], t[d:], words, lambdas, C, G, T, L, h, w, v, z, out[d + size :])
-    _copy(out[d : d + p], v[size - p :])
-    _copy(out[d + p : d + size], v[: size - p])
+    copy(out[d : d + p], v[size - p :])
+    copy(out[d + p : d + size], v[: size - p])
     return OK

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compilation import SUM, kernel
+from .compilation import kernel
 from .lanes import level_products, load_lanes, log_lanes, subtract_squares
 from .layout import LEVELS, WIDTH
+from .vectors import add_scaled, dot, multiply, scale, subtract
 
 __all__ = ["back", "coefficients", "factor_levels", "pull", "storage"]
 
@@ -50,11 +51,11 @@ def coefficients(words, q, C, G, v, u, z):
         for j in range(levels):
             work[k, j] = G3[k, n, j] + u[j * q + k]
         for c in range(n):
-            _add_scaled(work[k], -v[c], G3[k, c])
+            add_scaled(work[k], -v[c], G3[k, c])
     for i in range(q - 1, -1, -1):
-        _multiply(work[i], C3[q, i])
+        multiply(work[i], C3[q, i])
         for k in range(i):
-            _subtract(work[k], C3[i, k], work[i])
+            subtract(work[k], C3[i, k], work[i])
     _interleave(work, z)
 
 
@@ -72,10 +73,10 @@ def pull(Lambda, words, C, G, z, by_b, g, by_v):
                 total += Lambda[i, k] * by_b[j * q + i]
             work[k, j] = total
         for i in range(k):
-            _subtract(work[k], C3[k, i], work[i])
-        _multiply(work[k], C3[q, k])
+            subtract(work[k], C3[k, i], work[i])
+        multiply(work[k], C3[q, k])
         for c in range(n):
-            by_v[c] -= _dot(G3[k, c], work[k])
+            by_v[c] -= dot(G3[k, c], work[k])
     _interleave(work, g)
 
 
@@ -90,28 +91,28 @@ def back(Lambda, words, C, G, v, z, g, by_raw, by_b, slope):
     by_G = np.empty((q, n + 1, levels))
     for k in range(q):
         for c in range(n):
-            _scale(by_G[k, c], -v[c], g2[k])
+            scale(by_G[k, c], -v[c], g2[k])
             for a in range(n):
-                _add_scaled(by_G[k, c], -2.0 * by_raw[a, c], G3[k, a])
-            _add_scaled(by_G[k, c], -by_raw[n, c], G3[k, n])
-        _scale(by_G[k, n], 1.0, g2[k])
+                add_scaled(by_G[k, c], -2.0 * by_raw[a, c], G3[k, a])
+            add_scaled(by_G[k, c], -by_raw[n, c], G3[k, n])
+        scale(by_G[k, n], 1.0, g2[k])
         for c in range(n):
-            _add_scaled(by_G[k, n], -by_raw[n, c], G3[k, c])
+            add_scaled(by_G[k, n], -by_raw[n, c], G3[k, c])
     for c in range(n + 1):
         for i in range(q - 1, -1, -1):
-            _multiply(by_G[i, c], C3[q, i])
+            multiply(by_G[i, c], C3[q, i])
             for k in range(i):
-                _subtract(by_G[k, c], C3[i, k], by_G[i, c])
+                subtract(by_G[k, c], C3[i, k], by_G[i, c])
     K = np.empty((q, q, levels))
     for a in range(q):
         for b in range(a + 1):
-            _scale(K[a, b], 0.0, z2[a])
-            _subtract(K[a, b], z2[a], g2[b])
-            slope[a, b] += _dot(b2[a], z2[b])
+            scale(K[a, b], 0.0, z2[a])
+            subtract(K[a, b], z2[a], g2[b])
+            slope[a, b] += dot(b2[a], z2[b])
             for c in range(n + 1):
-                _subtract(K[a, b], by_G[a, c], G3[b, c])
-                slope[a, b] += _dot(panel[a, c], by_G[b, c])
-        _add_scaled(K[a, a], -1.0, C3[q, a])
+                subtract(K[a, b], by_G[a, c], G3[b, c])
+                slope[a, b] += dot(panel[a, c], by_G[b, c])
+        add_scaled(K[a, a], -1.0, C3[q, a])
     _cholesky_back(C3, K)
     _add_own(Lambda, own, K, slope)
 
@@ -123,14 +124,14 @@ def _cholesky_back(C, K):
     for j in range(q - 1, -1, -1):
         diagonal, inverse = K[j, j], C[q, j]
         for i in range(j + 1, q):
-            _multiply(K[i, j], inverse)
-            _subtract(diagonal, K[i, j], C[i, j])
-        _multiply(diagonal, inverse)
+            multiply(K[i, j], inverse)
+            subtract(diagonal, K[i, j], C[i, j])
+        multiply(diagonal, inverse)
         for c in range(j):
-            _subtract(K[j, c], diagonal, C[j, c])
+            subtract(K[j, c], diagonal, C[j, c])
             for i in range(j + 1, q):
-                _subtract(K[j, c], K[i, j], C[i, c])
-                _subtract(K[i, c], K[i, j], C[j, c])
+                subtract(K[j, c], K[i, j], C[i, c])
+                subtract(K[i, c], K[i, j], C[j, c])
     for i in range(q):
         for j in range(i + 1):
             for t in range(K.shape[2]):
@@ -146,7 +147,7 @@ def _add_own(Lambda, own, K, slope):
         for b in range(a + 1):
             for m in range(q):
                 for i in range(m + 1):
-                    slope[a, b] += 2.0 * Lambda[m, i] * _dot(own[a, m], K[i, b])
+                    slope[a, b] += 2.0 * Lambda[m, i] * dot(own[a, m], K[i, b])
 
 
 @kernel
@@ -164,35 +165,3 @@ def _interleave(work, x):
     for j in range(work.shape[1]):
         for k in range(work.shape[0]):
             x[j * work.shape[0] + k] = work[k, j]
-
-
-@kernel(fastmath=SUM)
-def _dot(a, b):
-    total = 0.0
-    for t in range(len(a)):
-        total += a[t] * b[t]
-    return total
-
-
-@kernel
-def _scale(target, factor, source):
-    for t in range(len(target)):
-        target[t] = factor * source[t]
-
-
-@kernel
-def _add_scaled(target, factor, source):
-    for t in range(len(target)):
-        target[t] += factor * source[t]
-
-
-@kernel
-def _subtract(target, a, b):
-    for t in range(len(target)):
-        target[t] -= a[t] * b[t]
-
-
-@kernel
-def _multiply(target, a):
-    for t in range(len(target)):
-        target[t] *= a[t]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compilation import SUM, kernel
+from .compilation import kernel
 from .lapack import log_diagonal, solve_lower, solve_lower_transposed
 from .layout import LEVELS, WIDTH, Section, floats
 from .panels import (
@@ -19,6 +19,7 @@ from .panels import (
     solve_level,
     subtract_square,
 )
+from .vectors import add_scaled, dot
 
 __all__ = ["back", "cholesky_back", "coefficients", "factor_levels", "pull", "storage", "symmetric"]
 
@@ -111,8 +112,8 @@ def back(Lambda, words, C, G, v, z, g, by_raw, by_b, slope):
         _solve_transposed_columns(C3[j], by_G)
         for a in range(q):
             for b in range(a + 1):
-                K[a, b] = -zj[a] * gj[b] - _dot(by_G[a], part[b])
-                slope[a, b] += by_b[j * q + a] * zj[b] + _dot(panel[a], by_G[b])
+                K[a, b] = -zj[a] * gj[b] - dot(by_G[a], part[b])
+                slope[a, b] += by_b[j * q + a] * zj[b] + dot(panel[a], by_G[b])
             K[a, a] -= 1.0 / C3[j, a, a]
         cholesky_back(C3[j], K)
         symmetric(K)
@@ -146,7 +147,7 @@ def _solve_transposed_columns(C, X):
         for c in range(X.shape[1]):
             X[i, c] *= inverse
         for k in range(i):
-            _add_scaled(X[k], -C[i, k], X[i])
+            add_scaled(X[k], -C[i, k], X[i])
 
 
 @kernel
@@ -159,12 +160,12 @@ def cholesky_back(L, back):
             diagonal -= back[i, j] * L[i, j] * inverse
         diagonal *= inverse
         row, row_back = L[j, :j], back[j, :j]
-        _add_scaled(row_back, -diagonal, row)
+        add_scaled(row_back, -diagonal, row)
         for i in range(j + 1, L.shape[0]):
             below = back[i, j] * inverse
             back[i, j] = below
-            _add_scaled(row_back, -below, L[i, :j])
-            _add_scaled(back[i, :j], -below, row)
+            add_scaled(row_back, -below, L[i, :j])
+            add_scaled(back[i, :j], -below, row)
         back[j, j] = 0.5 * diagonal
 
 
@@ -188,17 +189,3 @@ def _add_own(Lambda, own, K, slope):
                 product += own[a, m] * Lambda[m, i]
             for b in range(a + 1):
                 slope[a, b] += 2.0 * product * K[i, b]
-
-
-@kernel(fastmath=SUM)
-def _dot(a, b):
-    total = 0.0
-    for k in range(len(a)):
-        total += a[k] * b[k]
-    return total
-
-
-@kernel
-def _add_scaled(target, factor, source):
-    for k in range(len(target)):
-        target[k] += factor * source[k]

@@ -171,7 +171,8 @@ def pilot(model: RowModel) -> Frozen:
     frozen = frozen.changed({Section.BENDS: bends, Section.KNEES: knees})
     x = find_mode(x, frozen.words)
     matrix = theta_curvature(x, frozen)
-    if not (np.all(np.isfinite(x)) and np.all(np.isfinite(matrix))):
+    value = evaluate(x, frozen.words)[0]
+    if not (np.isfinite(value) and np.all(np.isfinite(x)) and np.all(np.isfinite(matrix))):
         raise FloatingPointError("the density is not finite near its mode")
     return frozen.changed({Section.CENTRE: x, Section.SCALE: whitening(matrix)})
 
