@@ -48,6 +48,7 @@ __all__ = [
     "Checks",
     "Residuals",
     "check",
+    "enough_draws",
     "posterior_predictive",
     "ppc_table",
     "residuals",
@@ -67,6 +68,8 @@ LOOK, FAULT = 0.05, 0.005
 MOST_DRAWS, MOST_ROWS, MOST = 400, 20_000, 4_000_000
 #: Draws over which residuals with new groups are averaged.
 NEW_GROUP_DRAWS = 1000
+#: Numbers of (draws, rows) that an average takes at most, but for so many draws.
+AVERAGED, FEWEST = 400_000_000, 400
 #: Draws of the group effects that a figure shows.
 SHOWN = 20
 #: Keeps the normal quantile of a probability of 0 or 1 finite.
@@ -79,6 +82,11 @@ def some_draws(draws: Draws, at_most: int) -> Draws:
     if full.n <= at_most:
         return full
     return take(full, np.linspace(0, full.n - 1, at_most).astype(int))
+
+
+def enough_draws(draws: Draws, rows: int) -> Draws:
+    """As many draws as are worth it for averages over them, or over rows; all up to 10^5 rows."""
+    return some_draws(draws, max(FEWEST, AVERAGED // rows))
 
 
 def take(draws: Draws, keep: Array) -> Draws:
@@ -142,7 +150,7 @@ def moments(design: Design, draws: Draws, *, new_group: bool, seed: int) -> tupl
     """E[y] and Var[y] of each row, averaged over the draws; over new groups, too, if asked for."""
     ask = predict(
         design,
-        draws,
+        enough_draws(draws, design.n),
         target="new_group" if new_group and has_groups(design) else "group",
         kind="mean",
         seed=seed,

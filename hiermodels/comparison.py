@@ -85,9 +85,11 @@ def log_likelihood(design: Design, draws: Draws) -> Array:
 
 
 def thinned_for_groups(design: Design, draws: Draws) -> Draws:
-    """Draws for which a dense inverse is affordable: all of them with one factor."""
+    """Draws for which the inverses are affordable; with one factor all up to some 1,000 levels."""
     if len(design.blocks) == 1:
-        return draws
+        block = design.blocks[0]
+        touched = (len(block.terms) + len(design.terms) + 1) ** 2
+        return draws.thinned(max(500, MOST // (block.n_levels * touched)))
     size = sum(b.n_levels * len(b.terms) for b in design.blocks)
     return draws.thinned(int(np.clip(WORK / size**3, 100, 1000)))
 

@@ -30,11 +30,13 @@ from hiermodels.draws import Draws, Interval, standard_covariance, summarise
 from hiermodels.errors import (
     DataError,
     FormulaError,
+    NotAvailableError,
     UnknownNameError,
     did_you_mean,
     lookup,
     some_rows,
 )
+from hiermodels.expected import mean_exists
 from hiermodels.formula import Formula
 from hiermodels.predictive import Given, check_complete
 from hiermodels.response import numbers
@@ -172,6 +174,11 @@ def predict(
     lookup(kind, KINDS, what="kind")
     if target == "new_group" and not any(p.blocks for p in design.predictors):
         raise DataError("the model has no grouping factor: target='population' is all that it has")
+    if target == "marginal" and kind == "mean" and not mean_exists(design):
+        raise NotAvailableError(
+            "the mean over all groups is infinite where log sigma of a lognormal response differs "
+            "between groups; kind='response' has an interval, target='population' a mean"
+        )
     factors = chosen_factors(design, groups, target)
     rows = encode_rows(design, newdata, target=target, kind=kind, factors=factors, redraw=redraw)
     if kind == "response":

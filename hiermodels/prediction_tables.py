@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hiermodels.checks import AVERAGED, enough_draws
 from hiermodels.design import Design
 from hiermodels.draws import Draws, Interval, summarise
 from hiermodels.errors import DataError, NotAvailableError, UnknownNameError, lookup
@@ -46,6 +47,8 @@ COMPARISONS = {
     "difference": lambda high, low: high - low,
     "ratio": lambda high, low: high / low,
 }
+#: Draws of a usual fit, of which many rows take fewer; the note of a table says so.
+MANY_DRAWS = 4000
 #: The step of a derivative, in sds of the column.
 STEP = 1e-3
 
@@ -102,6 +105,17 @@ def outside_note(found: Interval) -> str:
     )
 
 
+def averages_note(ask: Prediction, x: str | None = None) -> str:
+    """What the averages are over, and what the target leaves out."""
+    n = len(ask.rows)
+    over = f"Averages over {n} rows"
+    if n > AVERAGED // MANY_DRAWS:
+        over += f", at {ask.draws.n} draws"
+    if x is not None:
+        over += f", {x} set to each value in all of them"
+    return f"{over}. {target_note(ask)}".strip()
+
+
 def averaged(into: Cells, values: Array, *, ci_prob: float) -> dict[str, Any]:
     """The labels of the averages and their intervals."""
     found = summarise(values, center="mean", ci_prob=ci_prob)
@@ -128,6 +142,7 @@ def slopes_table(
         raise DataError(f"{x!r} is not a number, so it has no slope; use contrasts({x!r})")
     h = STEP * float(column.std()) or STEP
     base = with_column(design, newdata, {})
+    draws = enough_draws(draws, len(base))
     if x not in base.columns:
         raise DataError(f"newdata has no column {x!r}")
     low, high = (
@@ -139,7 +154,7 @@ def slopes_table(
     return Table(
         {"term": x, **averaged(into, values, ci_prob=ci_prob)},
         title=titled(f"Slopes of {x}", low, ci_prob),
-        note=f"Averages over {len(base)} rows. {target_note(low)}".strip(),
+        note=averages_note(low),
     )
 
 
@@ -199,6 +214,7 @@ def means_table(
 ) -> Table:
     """The average prediction with x set to each value in all rows."""
     chosen = chosen_values(design, x, values)
+    draws = enough_draws(draws, len(with_column(design, newdata, {})))
     asks = [
         set_to(design, draws, x, v, newdata, target=target, kind=kind, seed=seed) for v in chosen
     ]
@@ -212,10 +228,7 @@ def means_table(
     return Table(
         pd.concat(frames, ignore_index=True),
         title=titled(f"Means by {x}", asks[0], ci_prob),
-        note=(
-            f"Averages over {len(asks[0].rows)} rows, {x} set to each value in all of them. "
-            f"{target_note(asks[0])}"
-        ).strip(),
+        note=averages_note(asks[0], x),
     )
 
 
@@ -239,6 +252,7 @@ def contrasts_table(
     chosen = chosen_values(design, x, values)
     if len(chosen) < 2:
         raise UnknownNameError(f"a contrast needs two values of {x!r}; there is {chosen}")
+    draws = enough_draws(draws, len(with_column(design, newdata, {})))
     asks = [
         set_to(design, draws, x, v, newdata, target=target, kind=kind, seed=seed) for v in chosen
     ]
@@ -257,10 +271,7 @@ def contrasts_table(
     return Table(
         pd.concat(frames, ignore_index=True),
         title=titled(f"Contrasts of {x}", asks[0], ci_prob),
-        note=(
-            f"Averages over {len(asks[0].rows)} rows, {x} set to each value in all of them. "
-            f"{target_note(asks[0])}"
-        ).strip(),
+        note=averages_note(asks[0], x),
     )
 
 

@@ -9,7 +9,7 @@ from made_up_families import family_fit, with_response
 from scipy import stats
 from scipy.special import expit
 
-from hiermodels.errors import DataError
+from hiermodels.errors import DataError, NotAvailableError
 from hiermodels.families import FAMILIES
 from hiermodels.prediction import linear_predictors, predict
 from hiermodels.predictive import cdf, given, log_density
@@ -176,3 +176,10 @@ def test_a_mean_that_a_few_draws_make_is_told():
     fit.__dict__["draws"] = replace(d, sd={"g": sd})
     found = fit.predict(fit.design.rows.frame.head(), target="marginal")
     assert "In 5 of 5 rows a few draws make the mean" in found.note
+
+
+def test_a_mean_that_is_infinite_is_refused():
+    fit = family_fit("lognormal", dispersion="~ 1 + (1 | g)")
+    with pytest.raises(NotAvailableError, match="the mean over all groups is infinite"):
+        fit.predict(target="marginal")
+    assert len(fit.predict(target="marginal", kind="link")) == fit.design.n
