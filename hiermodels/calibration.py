@@ -17,11 +17,20 @@ import numpy as np
 from scipy import stats
 
 from hiermodels.design import Design
+from hiermodels.families import FAMILIES
 from hiermodels.fitting import Model
 from hiermodels.prior_predictive import draw_priors, draw_responses
 from hiermodels.priors import Prior
 
-__all__ = ["Calibration", "Truth", "calibrate", "draw_truth", "structures"]
+__all__ = [
+    "Calibration",
+    "Truth",
+    "calibrate",
+    "draw_truth",
+    "every_family",
+    "family_structures",
+    "structures",
+]
 
 type Array = np.ndarray
 
@@ -165,3 +174,108 @@ def structures() -> dict[str, Model]:
             priors=one | slope | {"sd_g": half, "sd_h": Prior("Exponential", lam=2)},
         ),
     }
+
+
+def family_structures() -> dict[str, Model]:
+    """Designs of families beyond the Gaussian, with priors that do not depend on the response.
+
+    The priors keep counts within what an integer holds and shares away from exact 0 and 1.
+    """
+    import pandas as pd
+
+    rng = np.random.default_rng(2027)
+    n = 60
+    data = pd.DataFrame(
+        {
+            "count": rng.poisson(3, n),
+            "share": rng.uniform(0.1, 0.9, n),
+            "x": rng.normal(2, 3, n),
+            "z": rng.normal(size=n),
+            "g": rng.choice(8, n, p=rng.dirichlet(np.full(8, 5.0))),
+        }
+    )
+    line = {"Intercept": Prior("Normal", mu=0.5, sigma=0.7), "x": Prior("Normal", mu=0, sigma=0.1)}
+    half = Prior("HalfNormal", sigma=0.6)
+    return {
+        "poisson (x | g)": Model(
+            "count ~ x + (x | g)",
+            data,
+            family="poisson",
+            priors=line
+            | {
+                "sd_g[Intercept]": half,
+                "sd_g[x]": Prior("HalfNormal", sigma=0.15),
+                "cor_g": Prior("LKJ", eta=2),
+            },
+        ),
+        "beta (1 | g)": Model(
+            "share ~ x + (1 | g)",
+            data,
+            family="beta",
+            priors=line | {"sd_g": half, "phi": Prior("LogNormal", mu=3, sigma=0.4)},
+        ),
+        "zi_negbinomial (1 | g), zi ~ z": Model(
+            "count ~ x + (1 | g)",
+            data,
+            family="zi_negbinomial",
+            zi="~ z",
+            priors=line
+            | {
+                "sd_g": half,
+                "alpha": Prior("LogNormal", mu=0.7, sigma=0.5),
+                "zi_Intercept": Prior("Normal", mu=-1, sigma=0.8),
+                "zi_z": Prior("Normal", mu=0, sigma=0.7),
+            },
+        ),
+    }
+
+
+def every_family() -> dict[str, Model]:
+    """``x + (1 | g)`` for each family, with priors that do not depend on the response."""
+    import pandas as pd
+
+    rng = np.random.default_rng(2028)
+    n = 50
+    data = pd.DataFrame(
+        {
+            "y": rng.gamma(2, size=n),
+            "count": rng.poisson(3, n),
+            "share": rng.uniform(0.1, 0.9, n),
+            "seen": rng.integers(0, 2, n),
+            "total": rng.integers(3, 12, n),
+            "alive": rng.integers(0, 4, n),
+            "rating": np.arange(n) % 4,
+            "x": rng.normal(size=n),
+            "g": rng.choice(7, n, p=rng.dirichlet(np.full(7, 5.0))),
+        }
+    )
+    responses = {
+        **dict.fromkeys(("gaussian", "student", "lognormal", "gamma"), "y"),
+        **dict.fromkeys(("beta", "zi_beta", "zoi_beta"), "share"),
+        **dict.fromkeys(("binomial", "betabinomial"), "alive / total"),
+        "bernoulli": "seen",
+        "ordinal": "rating",
+    }
+    own = {
+        "sigma": Prior("HalfNormal", sigma=1),
+        "nu": Prior("Gamma", alpha=2, beta=0.1),
+        "alpha": Prior("LogNormal", mu=0.7, sigma=0.5),
+        "zi": Prior("Beta", alpha=2, beta=4),
+        "zoi": Prior("Beta", alpha=2, beta=4),
+        "coi": Prior("Beta", alpha=2, beta=2),
+        "threshold": Prior("Normal", mu=0, sigma=2),
+        "Intercept": Prior("Normal", mu=0.3, sigma=0.7),
+    }
+    common = {"x": Prior("Normal", mu=0, sigma=0.5), "sd_g": Prior("HalfNormal", sigma=0.6)}
+    made: dict[str, Model] = {}
+    for name, family in FAMILIES.items():
+        # of the share families a precision, of negbinomial1 an excess of the variance
+        phi = Prior("LogNormal", mu=0.0 if "negbinomial1" in name else 3.0, sigma=0.4)
+        first = () if family.categories else ("Intercept",)
+        known = own | {"phi": phi}
+        priors = common | {key: known[key] for key in (*first, *family.auxiliary)}
+        response = responses.get(name, "count")
+        made[f"{name} (1 | g)"] = Model(
+            f"{response} ~ x + (1 | g)", data, family=name, priors=priors
+        )
+    return made
