@@ -3,9 +3,9 @@
 A posterior mean is not a maximum of the likelihood, and theirs is a Laplace approximation of it.
 What is allowed, and why:
 
-- common effects: 4 Monte Carlo standard errors, and 0.35 posterior sd: integrating over the sds and
-  the dispersion moves a coefficient on a log or logit scale towards what a wider posterior of them
-  implies, and the prior pulls it towards zero;
+- common effects: 4 Monte Carlo standard errors, and 0.2 posterior sd for skewness: integrating over
+  the sds and the dispersion gives weight to values larger than their estimates, and on a log or
+  logit scale that moves a coefficient (at most 0.12 sd was seen);
 - an sd of few groups has a posterior that is skewed upwards: its 95 % interval contains the
   estimate; the same interval for correlations and for the dispersion;
 - coefficients of levels: 0.5 of their posterior sd for nine of ten, as the estimates take the sds
@@ -45,6 +45,10 @@ CASES = {
     ),
     "sites_nb_glmmTMB": Case(data="sites_nb", formula="y ~ x + (x | site)", family="negbinomial"),
     "sites_nb_poisson": Case(data="sites_nb", formula="y ~ x + (x | site)", family="poisson"),
+    "dragons_beta_pooled_z": Case(data="dragons", formula="score ~ zLength", family="beta"),
+    "dragons_beta_slope_only_z": Case(
+        data="dragons", formula="score ~ zLength + (0 + zLength | mountainRange)", family="beta"
+    ),
     "dragons_beta_intercept_z": Case(
         data="dragons", formula="score ~ zLength + (1 | mountainRange)", family="beta"
     ),
@@ -62,6 +66,9 @@ CASES = {
         formula="score ~ zLength + (zLength | mountainRange) + (1 | mountainRange:site)",
         family="beta",
         singular=True,
+    ),
+    "rehab_null": Case(
+        data="rehab", formula="incidents ~ 1 + (1 | center)", family="poisson"
     ),
     "rehab_hours_glmmTMB": Case(
         data="rehab", formula="incidents ~ treatment + gender + hours + (1 | center)",
@@ -131,7 +138,7 @@ def test_common_effects(fitted):
             else draws.beta[:, found.design.terms.index(term)]
         )
         error = 4 * values.std() / np.sqrt(found.diagnostics.ess_bulk.min())
-        assert abs(values.mean() - value["estimate"]) <= error + 0.35 * values.std(), term
+        assert abs(values.mean() - value["estimate"]) <= error + 0.2 * values.std(), term
 
 
 def test_sds_and_correlations(fitted):
@@ -171,7 +178,7 @@ def test_dispersion(fitted):
 
 def test_coefficients_of_levels(fitted):
     case, found, expected = fitted
-    if case.singular or "coef" not in expected or len(found.design.blocks) > 1:
+    if case.singular or "coef" not in expected or len(found.design.blocks) != 1:
         return
     (block,) = found.design.blocks
     theirs = expected["coef"][block.name]
@@ -187,3 +194,20 @@ def test_coefficients_of_levels(fitted):
         values = common[:, None] + draws.effects[block.name][:, order, k]
         distance = np.abs(values.mean(axis=0) - np.array(estimates)) / values.std(axis=0)
         assert np.mean(distance <= 0.5) >= 0.9
+
+
+@pytest.mark.slow
+def test_the_full_model_of_the_dragons_against_pymc(datasets_dir):
+    """Where glmmTMB is singular: means within 4.5 Monte Carlo errors of plain non-centring."""
+    from arviz_stats.sampling_diagnostics import mcse
+
+    case = CASES["dragons_beta_full_z"]
+    data = prepared(case.data, datasets_dir)
+    model = hm.Model(case.formula, data, family=case.family)
+    both = [model.fit(engine=e, random_seed=1, progressbar=False) for e in ("noncentred", "pymc")]
+    posteriors = [found.idata["posterior"].to_dataset() for found in both]
+    errors = [mcse(posterior, method="mean") for posterior in posteriors]
+    for name in posteriors[0].data_vars:
+        mean = [posterior[name].mean(("chain", "draw")).to_numpy() for posterior in posteriors]
+        allowed = 4.5 * np.hypot(*(np.nan_to_num(error[name].to_numpy()) for error in errors))
+        assert (np.abs(mean[0] - mean[1]) <= allowed + 1e-12).all(), name
