@@ -20,9 +20,6 @@ PRIORS = {
     "Intercept": hm.Prior("Normal", mu=0, sigma=5),
     "sd_school": hm.Prior("HalfCauchy", beta=5),
 }
-    "Intercept": hm.Prior("Normal", mu=0, sigma=5),
-    "sd_school": hm.Prior("HalfCauchy", beta=5),
-}
 
 
 @pytest.fixture(scope="module", params=["collapsed", "noncentred"])
