@@ -25,7 +25,7 @@ from row_problems import (
 from scipy import linalg, special, stats
 
 from hiermodels.density import rows
-from hiermodels.density.coordinates import PROBIT, SOFT
+from hiermodels.density.coordinates import PLAIN, PROBIT, SOFT, bend
 from hiermodels.density.information import (
     Point,
     approximate_priors,
@@ -40,6 +40,7 @@ from hiermodels.density.informed_sampling import (
     expand,
     first_freeze,
     pilot,
+    unbent,
     without_freeze,
 )
 from hiermodels.density.layout import Section
@@ -567,3 +568,10 @@ def test_rows_in_any_order_are_the_same_model():
     found = [evaluate(x, without_freeze(model).words)[0] for model in models]
     assert found[0] == pytest.approx(found[1], rel=1e-12)
     assert owners_of(problem) == [0, 0]
+
+
+@pytest.mark.parametrize("form", [PLAIN, SOFT, PROBIT])
+@pytest.mark.parametrize("theta", [-6.0, -0.5, 0.0, 3.0])
+@pytest.mark.parametrize("knee", [-3.0, 0.0, 2.0])
+def test_a_bend_is_undone(form, theta, knee):
+    assert bend.py_func(form, unbent(form, theta, knee), knee)[0] == pytest.approx(theta, abs=1e-9)

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import expit, ndtri
 from threadpoolctl import threadpool_limits
 
 from .coefficientpriors import from_line_many, to_line
-from .coordinates import PLAIN
+from .coordinates import PLAIN, PROBIT, SOFT, bend
 from .covariance import sds_and_correlations
 from .information import Point, freeze, not_frozen
 from .informed import informed_callback, informed_expansion
@@ -46,6 +47,7 @@ TUNE = {"informed": 200, "plain": 1000}
 TARGET_ACCEPT = {"informed": 0.8, "plain": 0.95}
 ENOUGH = {"informed": 0.3, "plain": 0.1}
 """Effective draws wanted per draw; a plain draw takes many gradients."""
+NEWTON = 30
 FREEZES, CLOSE = 6, 0.05
 """Freezes of the pilot at most, and the largest move of theta after which it stops."""
 
@@ -101,7 +103,10 @@ def first_freeze(model: RowModel) -> Frozen:
 
 
 def without_freeze(model: RowModel) -> Frozen:
-    """Plain non-centring, x = (theta, t of the common coefficients, z), from the starting ones."""
+    """Plain non-centring, x = (theta, z of the other factors, common coefficients, z of the first).
+
+    The common coefficients are standardised by the normal approximation of their priors.
+    """
     return Frozen(
         model=model, sections=_plain_coordinates(model) | not_frozen(model, _start(model))
     )
@@ -148,6 +153,17 @@ def theta_curvature(x: NDArray, frozen: Frozen) -> NDArray[np.float64]:
     return 0.5 * (np.array(rows) + np.transpose(rows))
 
 
+def unbent(form: int, theta: float, knee: float) -> float:
+    """The t that bends to theta; Newton's steps, for the map increases everywhere."""
+    if form == PROBIT:
+        return float(ndtri(expit(2.0 * theta)))
+    t = theta
+    for _ in range(NEWTON if form == SOFT else 0):
+        value, slope, _ = bend.py_func(form, t, knee)
+        t += (theta - value) / slope
+    return float(t)
+
+
 def pilot(model: RowModel) -> Frozen:
     """Freeze at the mode, bend where a boundary is near, centre, and whiten theta.
 
@@ -169,6 +185,9 @@ def pilot(model: RowModel) -> Frozen:
     x = find_mode(x, frozen.words)
     bends, knees = bends_of(model.theta.places, x[:d], theta_curvature(x, frozen))
     frozen = frozen.changed({Section.BENDS: bends, Section.KNEES: knees})
+    x[:d] = [
+        unbent(form, value, knee) for form, value, knee in zip(bends, x[:d], knees, strict=True)
+    ]
     x = find_mode(x, frozen.words)
     matrix = theta_curvature(x, frozen)
     value = evaluate(x, frozen.words)[0]
