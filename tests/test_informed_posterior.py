@@ -10,6 +10,7 @@ from scipy import special, stats
 from scipy.interpolate import CubicSpline
 from test_likelihoods import reference
 
+from hiermodels.errors import GroupingWarning
 from hiermodels.fitting import Model
 from hiermodels.priors import Prior
 
@@ -135,7 +136,8 @@ def test_moments_are_those_of_quadrature(family):
     }
     data = pd.DataFrame({"y": RESPONSES[family], "g": LEVELS})
     model = Model("y ~ 1 + (1 | g)", data, family=family, link=link, priors=priors)
-    fit = model.fit(engine="noncentred", draws=3000, random_seed=3, progressbar=False)
+    with pytest.warns(GroupingWarning, match="3 levels"):
+        fit = model.fit(engine="noncentred", draws=3000, random_seed=3, progressbar=False)
     posterior = fit.idata["posterior"]
     for (name, k), expected in exact_moments(family).items():
         variable, _, place = name.partition("[")
