@@ -29,6 +29,9 @@ type Array = np.ndarray
 WIDE = 100.0
 #: What of a coefficient may lie in the null space of the columns; between 1/alpha, logarithms.
 NONE_OF_IT, INVERSE_ALPHA = 1e-6, (-9.0, 7.0)
+#: Below which a column is a combination of others, and a mean is certain after so many steps: each
+#: takes a mean without events down by a factor e. Rounds of taking such rows out.
+RANK, CLOSE, STEPS, ROUNDS = 1e-9, 1e-4, 12, 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,9 @@ FAMILIES: dict[str, Callable[[Any, Any], Any]] = {
     "binomial": lambda sm, link: sm.families.Binomial(link),
     "negbinomial": lambda sm, link: sm.families.NegativeBinomial(alpha=1.0),
 }
+COUNTS = ("poisson", "negbinomial")
+#: Those whose likelihood can have its maximum at infinity.
+CERTAIN = (*COUNTS, "bernoulli", "binomial")
 LINKS = {"log": "Log", "logit": "Logit", "probit": "Probit", "cloglog": "CLogLog"}
 
 
@@ -73,19 +79,54 @@ def fixed_effects(design: Design, columns: Array) -> FixedEffects:
     """
     if not columns.shape[1]:
         return FixedEffects(estimate=np.zeros(0), se=np.zeros(0))
-    used = slice(None) if design.weights is None else design.weights > 0
+    nothing = np.full(columns.shape[1], np.nan)
     with warnings.catch_warnings():
         # separation, and steps on the way there: such a coefficient is reported as missing
         warnings.simplefilter("ignore")
-        found = maximum(design, columns, used)
-    estimate, se = np.asarray(found.params), np.asarray(found.bse)
+        try:
+            used = not_separated(design, columns)
+            kept = independent(columns[used])
+            found = maximum(design, columns[:, kept], used)
+        except (ValueError, np.linalg.LinAlgError):
+            return FixedEffects(estimate=nothing, se=nothing)
+    estimate, se = nothing.copy(), nothing.copy()
+    estimate[kept], se[kept] = found.params, found.bse
     spread = columns.std(axis=0)
-    lost = ~(se * np.where(spread > 0, spread, 1.0) < limit(design))
-    lost |= ~np.isfinite(estimate) | ~(se > 0) | ~estimable(columns[used])
-    return FixedEffects(
-        estimate=np.where(lost, np.nan, estimate),
-        se=np.where(lost, np.nan, se),
-    )
+    sound = se * np.where(spread > 0, spread, 1.0) < limit(design)
+    sound &= np.isfinite(estimate) & (se > 0) & estimable(columns[used])
+    return FixedEffects(estimate=np.where(sound, estimate, np.nan), se=np.where(sound, se, np.nan))
+
+
+def not_separated(design: Design, columns: Array) -> Array:
+    """The rows that are left once those that the likelihood predicts with certainty are out.
+
+    A level without an event has its maximum at minus infinity, where its rows have the likelihood
+    one and say nothing of the other coefficients. A few steps of scoring tell which they are.
+    """
+    used = np.ones(design.n, dtype=bool) if design.weights is None else design.weights > 0
+    if design.family.name not in CERTAIN:
+        return used
+    for _ in range(ROUNDS):
+        found = maximum(design, columns[:, independent(columns[used])], used, steps=STEPS)
+        mean = np.asarray(found.fittedvalues)
+        y = np.asarray(found.model.endog)
+        certain = (np.abs(y - mean) < CLOSE) & ((mean < CLOSE) | (mean > 1 - CLOSE) & (y == 1))
+        if design.family.name in COUNTS:
+            certain &= y == 0
+        if not certain.any():
+            break
+        used[np.flatnonzero(used)[certain]] = False
+    return used
+
+
+def independent(columns: Array) -> Array:
+    """The positions of as many columns as are independent, in their order."""
+    from scipy.linalg import qr
+
+    norms = np.linalg.norm(columns, axis=0)
+    triangle, order = qr(columns / np.where(norms > 0, norms, 1.0), mode="r", pivoting=True)
+    size = np.abs(np.diag(triangle))
+    return np.sort(order[: int((size > RANK).sum())])
 
 
 def limit(design: Design) -> float:
@@ -93,8 +134,8 @@ def limit(design: Design) -> float:
     return np.inf if FAMILIES[design.family.name] is gaussian else WIDE
 
 
-def maximum(design: Design, columns: Array, used: Any) -> Any:
-    """The fit of statsmodels."""
+def maximum(design: Design, columns: Array, used: Array, *, steps: int = 100) -> Any:
+    """The fit of statsmodels, after so many steps of scoring at most."""
     import statsmodels.api as sm
 
     name = design.family.name
@@ -112,7 +153,7 @@ def maximum(design: Design, columns: Array, used: Any) -> Any:
 
     def fitted(family: Any) -> Any:
         model = sm.GLM(y[used], columns[used], family=family, **given)
-        return model.fit(scale=1.0 if design.se is not None else None)
+        return model.fit(scale=1.0 if design.se is not None else None, maxiter=steps)
 
     if name == "negbinomial":
         return best_dispersion(lambda a: fitted(sm.families.NegativeBinomial(alpha=a)))
@@ -142,5 +183,5 @@ def estimable(columns: Array) -> Array:
     scaled = columns / np.where(norms > 0, norms, 1.0)
     triangle = np.linalg.qr(scaled, mode="r")
     _, singular, rotation = np.linalg.svd(triangle, full_matrices=True)
-    rank = int((singular > 1e-9 * singular.max(initial=1.0)).sum())
+    rank = int((singular > RANK * singular.max(initial=1.0)).sum())
     return np.asarray(np.abs(rotation[rank:]).max(axis=0, initial=0.0) < NONE_OF_IT)

@@ -92,7 +92,7 @@ def draw_panel(axis: Axes, rows: Rows, values: pd.DataFrame, *, height: float) -
         axis.plot(estimate[inside], at[inside], linestyle="none", zorder=4, **style)
     no = values["no"].to_numpy(dtype=float)
     outside = {"<": no < limits[0], ">": no > limits[1]}
-    for marker, mask in outside.items():
+    for marker, mask in ((m, far) for m, far in outside.items() if far.any()):
         edge = limits[0] if marker == "<" else limits[1]
         axis.plot(
             np.full(mask.sum(), edge),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from scipy.special import logsumexp
 
 from hiermodels import comparison
 from hiermodels.comparison import Elpd
@@ -68,7 +69,7 @@ class Pooling(Table):
         hidden = [c for c in self.columns if c.endswith(("_sd", "_se"))]
         shown = Table(pd.DataFrame(self).drop(columns=hidden))
         head, rows = shown.cells(max_rows=max_rows, repeat_keys=repeat_keys)
-        for name in (f"{kind}_statsmodels" for kind in FIXED):
+        for name in (f"{kind}_ml" for kind in FIXED):
             if name not in head:
                 continue
             at = head.index(name)
@@ -78,7 +79,7 @@ class Pooling(Table):
                     row[at] = with_error(estimate, se)
         return head, rows
 
-    def plot(self, *, term: str | None = None, ax: Any = None) -> Panels:  # type: ignore[override]
+    def plot(self, *, term: str | None = None, ax: Any = None) -> Panels:
         """No, partial and complete pooling of each level, with their intervals; a panel a term."""
         from hiermodels.pooling_plots import draw_pooled
 
@@ -127,10 +128,13 @@ class Outside:
     """What one fit says of what it has not seen. Made by `outside_scores`.
 
     ``loo`` or ``logo`` is None where there is no such number; ``why`` then has the reason.
-    ``columns`` is the rank of the common columns: the degrees of freedom of a fixed-effect fit.
+    ``columns`` is the rank of the common columns: the degrees of freedom of a fixed-effect fit;
+    ``effective`` the number of parameters by which the rows are predicted better than when each is
+    left out.
     """
 
     columns: int
+    effective: float
     loo: Elpd | None
     logo: Elpd | None
     why: tuple[str, str]
@@ -148,7 +152,16 @@ def outside_scores(kind: str, fit: Fit, block: Block, *, seed: int) -> Outside:
             logo, no_logo = None, f"says nothing of a new {block.name}"
         else:
             logo, no_logo = attempt(lambda: group_score(kind, fit, block, seed=seed))
-    return Outside(columns=rank(fit), loo=loo, logo=logo, why=(no_loo, no_logo))
+        effective = np.nan if loo is None else within_sample(fit) - loo.elpd
+    return Outside(
+        columns=rank(fit), effective=effective, loo=loo, logo=logo, why=(no_loo, no_logo)
+    )
+
+
+def within_sample(fit: Fit) -> float:
+    """The log density of the rows that were fitted, ``sum_i log mean_s p(y_i | theta_s)``."""
+    values = fit.log_likelihood().to_numpy().reshape(-1, fit.design.n)
+    return float((logsumexp(values, axis=0) - np.log(len(values))).sum())
 
 
 def attempt(score: Callable[[], Elpd]) -> tuple[Elpd | None, str]:
@@ -206,7 +219,7 @@ def scores_table(found: Mapping[str, Outside], block: Block) -> Scores:
     columns: dict[str, list[Any]] = {
         "pooling": list(found),
         "coefficients": [o.columns if k in FIXED else None for k, o in found.items()],
-        "effective": [np.nan if o.loo is None else o.loo.p for o in found.values()],
+        "effective": [o.effective for o in found.values()],
     }
     for name in ("loo", "logo"):
         own = [getattr(o, name) for o in found.values()]
@@ -265,7 +278,7 @@ def pooling_table(
         intervals = aligned(found[kind], block, others, ci_prob=ci_prob)
         columns |= with_sd(kind, intervals)
         if kind in fixed:
-            columns |= beside(f"{kind}_statsmodels", fixed[kind], block, others)
+            columns |= beside(f"{kind}_ml", fixed[kind], block, others)
     told = "complete: one for all; no: each level by itself; partial: hierarchical."
     return Pooling(
         columns,
@@ -338,10 +351,11 @@ def answer(
 def spent(scores: Mapping[str, Outside], block: Block) -> str:
     """Degrees of freedom."""
     no, complete, partial = scores["no"], scores["complete"], scores["partial"]
-    effective = f", partial pooling in effect {partial.loo.p:.1f}" if partial.loo else ""
+    effective = f", and partial pooling has in effect {partial.effective:.1f}"
     return (
-        f"As a fixed effect of {block.n_levels} levels it makes {no.columns} coefficients of "
-        f"{complete.columns}{effective}, of {int(block.counts.sum())} rows."
+        f"As a fixed effect its {block.n_levels} levels make {no.columns} coefficients where "
+        f"complete pooling has {complete.columns}{effective if partial.loo else ''}; there are "
+        f"{int(block.counts.sum())} rows."
     )
 
 
@@ -355,8 +369,8 @@ def widths(table: Pooling, block: Block) -> list[str]:
         partial = (rows["partial_upper"] - rows["partial_lower"]).to_numpy(dtype=float)
         k = int(np.argmax(no))
         told.append(
-            f"The {100 * table.ci_prob:g} % intervals of {term} of the levels are on average "
-            f"{no.mean():.3g} wide with no pooling and {partial.mean():.3g} with partial pooling; "
+            f"The {100 * table.ci_prob:g} % intervals of {term} of each {block.name} are on "
+            f"average {no.mean():.3g} wide with no pooling, {partial.mean():.3g} with partial pooling; "
             f"the widest, {block.name} {rows['level'].iloc[k]} with {rows['n'].iloc[k]} rows, "
             f"{no[k]:.3g} and {partial[k]:.3g}."
         )
@@ -372,8 +386,8 @@ def rows_words(scores: Mapping[str, Outside]) -> str:
     caution = ""
     if no.bad or partial.bad:
         caution = (
-            f" Pareto k is too high for {len(no.bad)} rows of no and {len(partial.bad)} of partial "
-            "pooling: these scores are too good, and the difference is not to be relied on."
+            f" Pareto k is too high for {len(no.bad)} rows without pooling and {len(partial.bad)} "
+            "with partial pooling: the difference is not to be relied on."
         )
     return f"A new row of a known level: {verdict(gap, se, 'no pooling')}{caution}"
 

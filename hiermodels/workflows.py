@@ -87,8 +87,8 @@ def pooling(
 
     Returns a `Pooling`, a frame with ``group, level, term, n`` and the estimates ``complete``,
     ``no`` and ``partial``, each with its posterior sd and interval (``no_sd``, ``no_lower``, ...),
-    and what `statsmodels` makes of the two fixed-effect designs (``no_statsmodels`` and its
-    standard error ``no_statsmodels_se``), missing where that cannot be estimated. With it come
+    and what `statsmodels` makes of the two fixed-effect designs (``no_ml`` and its
+    standard error ``no_ml_se``), missing where that cannot be estimated. With it come
     ``scores``, one row and one level left out; ``answer``, why not to use the group as a fixed
     effect, with the numbers of these data; ``fits``; and ``plot()``. ``group=None`` is the only
     factor, or the finest of nested ones. The intercepts of an ordinal model are deviations from
@@ -144,7 +144,9 @@ def report(unpooled: Unpooled, fits: dict[str, Fit], *, seed: int, ci_prob: floa
     }
     missing = not_in_statsmodels(design)
     fixed = {} if missing else {"complete": complete_fixed(design), "no": unpooled_fixed(unpooled)}
-    notes = [f"{missing}." if missing else "statsmodels: maximum likelihood (standard error)."]
+    notes = [
+        f"{missing}." if missing else "ml: maximum likelihood by statsmodels (standard error)."
+    ]
     if unpooled.dropped:
         notes.append(
             f"No pooling drops {', '.join(unpooled.dropped)}: constant within {block.name}."
