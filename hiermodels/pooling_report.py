@@ -253,7 +253,11 @@ def difference(one: Elpd | None, other: Elpd | None) -> tuple[float, float]:
     """The sum of the paired differences and its standard error."""
     if one is None or other is None or one is other or one.labels != other.labels:
         return np.nan, np.nan
-    gap = one.pointwise - other.pointwise
+    return total(one.pointwise - other.pointwise)
+
+
+def total(gap: Array) -> tuple[float, float]:
+    """A sum and its standard error."""
     return float(gap.sum()), float(np.sqrt(len(gap) * gap.var()))
 
 
@@ -370,7 +374,7 @@ def widths(table: Pooling, block: Block) -> list[str]:
         k = int(np.argmax(no))
         told.append(
             f"The {100 * table.ci_prob:g} % intervals of {term} of each {block.name} are on "
-            f"average {no.mean():.3g} wide with no pooling, {partial.mean():.3g} with partial pooling; "
+            f"average {no.mean():.3g} wide with no pooling, {partial.mean():.3g} with partial; "
             f"the widest, {block.name} {rows['level'].iloc[k]} with {rows['n'].iloc[k]} rows, "
             f"{no[k]:.3g} and {partial[k]:.3g}."
         )
@@ -382,23 +386,27 @@ def rows_words(scores: Mapping[str, Outside]) -> str:
     no, partial = scores["no"].loo, scores["partial"].loo
     if no is None or partial is None:
         return "There is no score of rows left out."
-    gap, se = difference(partial, no)
-    caution = ""
-    if no.bad or partial.bad:
-        caution = (
-            f" Pareto k is too high for {len(no.bad)} rows without pooling and {len(partial.bad)} "
-            "with partial pooling: the difference is not to be relied on."
-        )
-    return f"A new row of a known level: {verdict(gap, se, 'no pooling')}{caution}"
+    return f"A new row of a known level: {verdict(partial, no, 'no pooling')}"
 
 
-def verdict(gap: float, se: float, other: str) -> str:
-    """Which predicts better, if that can be told; ``gap`` is partial pooling minus the other."""
+def verdict(partial: Elpd, other: Elpd, name: str) -> str:
+    """Which predicts better, if that can be told."""
+    gap, se = difference(partial, other)
     number = f"{gap:+.1f} in log density, standard error {se:.1f}"
+    bad = set(partial.bad) | set(other.bad)
+    if bad:
+        kept = np.array([label not in bad for label in partial.labels])
+        rest, rest_se = total(partial.pointwise[kept] - other.pointwise[kept])
+        number += (
+            f"; Pareto k is too high for {len(bad)} {partial.unit}{'s' if len(bad) > 1 else ''}, "
+            f"without which it is {rest:+.1f}, {rest_se:.1f}"
+        )
+        if abs(rest) < abs(gap) or rest * gap < 0:
+            gap, se = rest, rest_se
     if abs(gap) < SMALL or abs(gap) < CLEAR * se:
-        return f"partial pooling and {other} cannot be told apart ({number})."
+        return f"partial pooling and {name} cannot be told apart ({number})."
     better = "better" if gap > 0 else "worse"
-    return f"partial pooling predicts it {better} than {other} ({number})."
+    return f"partial pooling predicts it {better} than {name} ({number})."
 
 
 def groups_words(scores: Mapping[str, Outside], block: Block) -> str:
@@ -407,7 +415,4 @@ def groups_words(scores: Mapping[str, Outside], block: Block) -> str:
     start = f"A new {block.name}: no pooling says nothing of it"
     if complete is None or partial is None:
         return f"{start}."
-    bad = len(complete.bad) + len(partial.bad)
-    caution = f" Pareto k is too high {bad} times: not to be relied on." if bad else ""
-    gap, se = difference(partial, complete)
-    return f"{start}; {verdict(gap, se, 'complete pooling')}{caution}"
+    return f"{start}; {verdict(partial, complete, 'complete pooling')}"
