@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Elpd",
     "compare_table",
+    "fixed_groups",
+    "fixed_rows",
     "held_out_groups",
     "leave_out",
     "log_likelihood",
@@ -328,6 +330,54 @@ def touched(W: Any, weighted: Any, y: Array, block: Any) -> Iterator[tuple[Array
         own, own_weighted = W[rows], weighted[rows]
         at = np.unique(own.indices)
         yield at, (own[:, at].T @ own_weighted[:, at]).toarray(), own_weighted[:, at].T @ y[rows]
+
+
+# --- models without group effects -----------------------------------------------------------------
+
+
+def fixed_rows(design: Design, draws: Draws, priors: Priors) -> Array:
+    """log p(y_i | y_-i, theta) of each draw and row of a model without groups, (S, n).
+
+    Gaussian, the coefficients integrated out, with the covariance K of all rows given sigma,
+
+        y_i | y_-i ~ Normal(y_i - (K^-1 r)_i / K^-1_ii,  1 / K^-1_ii),    r = y - X m_0
+        K = sigma^2 I + A A',    A = X diag(s_0) = U diag(s) W'
+
+    so that a fixed-effect fit with few rows a coefficient is scored as well as any. Elsewhere
+    log p(y_i | theta), which importance sampling has to correct.
+    """
+    known = design.weights is not None or design.se is not None
+    if known or not_exact(design, priors) or draws.n * design.n > MOST:
+        return log_likelihood(design, draws)
+    problem = gaussian_problem(design, priors)
+    r = problem.y - problem.X @ problem.beta_mean
+    U, s, _ = np.linalg.svd(problem.X * problem.beta_sd, full_matrices=False)
+    variance = np.asarray(draws.residual)[:, None] ** 2
+    # K^-1 = I / sigma^2 - U diag(s^2 / (sigma^2 (sigma^2 + s^2))) U'
+    taken = s**2 / (variance * (variance + s**2))
+    precision = 1 / variance - taken @ (U**2).T
+    solved = r / variance - (taken * (U.T @ r)) @ U.T
+    return np.asarray(0.5 * np.log(precision / (2 * np.pi)) - 0.5 * solved**2 / precision)
+
+
+def fixed_groups(design: Design, draws: Draws, priors: Priors, block: Block) -> Array:
+    """log p(y_j | y_-j, theta) of a model without groups, its rows left out level by level, (S, J).
+
+    Gaussian, exactly: a factor whose covariance is zero. Elsewhere the sum of log p(y_i | theta).
+    """
+    if not_exact(design, priors):
+        rows = log_likelihood(design, draws)
+        return np.stack([rows[:, block.index == j].sum(axis=1) for j in range(block.n_levels)], 1)
+    problem = gaussian_problem(design, priors)
+    kept = slice(None) if design.weights is None else design.weights > 0
+    levels = replace(
+        problem.blocks[0],
+        name=block.name,
+        index=block.index[kept].astype(np.int32),
+        n_levels=block.n_levels,
+    )
+    sigma = np.ones(draws.n) if draws.residual is None else draws.residual
+    return one_factor(replace(problem, blocks=(levels,)), [np.zeros((draws.n, 1, 1))], sigma)
 
 
 # --- importance sampling --------------------------------------------------------------------------

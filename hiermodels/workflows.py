@@ -11,14 +11,21 @@ import numpy as np
 from hiermodels.comparison import check_comparable, compare_table
 from hiermodels.data import Rows
 from hiermodels.design import INTERCEPT, Block, Columns, Design, coarser, nested_in
-from hiermodels.draws import Draws, Interval, summarise
+from hiermodels.draws import Draws
 from hiermodels.effects import common_effects, group_coefficients
 from hiermodels.errors import DataError, FormulaError, lookup
 from hiermodels.fitting import Model, new_seed
+from hiermodels.fixed_effects import FixedEffects, fixed_effects, not_in_statsmodels
+from hiermodels.pooling_report import (
+    Pooling,
+    answer,
+    outside_scores,
+    pooling_table,
+    scores_table,
+)
 from hiermodels.printing import Table
 from hiermodels.priors import Prior, Priors, build_priors
 from hiermodels.results import CI_PROB, Fit
-from hiermodels.tables import heading, interval_columns, level_rows
 
 __all__ = ["compare", "pooling"]
 
@@ -68,7 +75,7 @@ def pooling(
     missing: str = "drop",
     progressbar: bool = True,
     ci_prob: float = CI_PROB,
-) -> Table:
+) -> Pooling:
     """Coefficients of each level by complete, no and partial pooling, in one aligned table.
 
     Three fits of one formula. *Complete*: without the groups, ``y ~ x``. *No*: the columns of the
@@ -78,9 +85,14 @@ def pooling(
     coefficients have the priors of the common ones, so that a level whose rows do not determine
     one has a wide interval. *Partial*: the hierarchical model.
 
-    Returns a frame with ``group, level, term, n`` and the estimates ``complete``, ``no`` and
-    ``partial`` with their intervals (``complete_lower``, ...). ``group=None`` is the only factor,
-    or the finest of nested ones.
+    Returns a `Pooling`, a frame with ``group, level, term, n`` and the estimates ``complete``,
+    ``no`` and ``partial``, each with its posterior sd and interval (``no_sd``, ``no_lower``, ...),
+    and what `statsmodels` makes of the two fixed-effect designs (``no_ml`` and its
+    standard error ``no_ml_se``), missing where that cannot be estimated. With it come
+    ``scores``, one row and one level left out; ``answer``, why not to use the group as a fixed
+    effect, with the numbers of these data; ``fits``; and ``plot()``. ``group=None`` is the only
+    factor, or the finest of nested ones. The intercepts of an ordinal model are deviations from
+    the mean of the levels without pooling, and from the thresholds with it.
 
     Source: Gelman & Hill 2007, Data Analysis Using Regression, chapter 12.
     """
@@ -100,7 +112,7 @@ def pooling(
     unpooled = unpool(model.design, block)
     seed = new_seed() if random_seed is None else random_seed
 
-    def draws_of(one: Model) -> Draws:
+    def fitted(one: Model) -> Fit:
         return one.fit(
             draws=draws,
             tune=tune,
@@ -110,20 +122,41 @@ def pooling(
             engine=engine,
             target_accept=target_accept,
             progressbar=progressbar,
-        ).draws
+        )
 
     complete = complete_design(model.design)
-    partial_draws = draws_of(model)
-    found = {
-        "complete": common_coefficients(
-            complete, draws_of(Model.of(complete, complete_priors(model))), block
-        ),
-        "no": unpooled_coefficients(
-            unpooled, draws_of(Model.of(unpooled.design, unpooled_priors(unpooled, model))), block
-        ),
-        "partial": partial_coefficients(model.design, partial_draws, block),
+    partial = fitted(model)
+    fits = {
+        "complete": fitted(Model.of(complete, complete_priors(model))),
+        "no": fitted(Model.of(unpooled.design, unpooled_priors(unpooled, model))),
+        "partial": partial,
     }
-    return pooling_table(block, found, dropped=unpooled.dropped, ci_prob=ci_prob)
+    return report(unpooled, fits, seed=seed, ci_prob=ci_prob)
+
+
+def report(unpooled: Unpooled, fits: dict[str, Fit], *, seed: int, ci_prob: float) -> Pooling:
+    """The three fits into the table, with its scores and sentences."""
+    design, block = unpooled.full, unpooled.block
+    found = {
+        "complete": common_coefficients(fits["complete"].design, fits["complete"].draws, block),
+        "no": unpooled_coefficients(unpooled, fits["no"].draws, block),
+        "partial": partial_coefficients(design, fits["partial"].draws, block),
+    }
+    missing = not_in_statsmodels(design)
+    fixed = {} if missing else {"complete": complete_fixed(design), "no": unpooled_fixed(unpooled)}
+    notes = [
+        f"{missing}." if missing else "ml: maximum likelihood by statsmodels (standard error)."
+    ]
+    if unpooled.dropped:
+        notes.append(
+            f"No pooling drops {', '.join(unpooled.dropped)}: constant within {block.name}."
+        )
+    table = pooling_table(block, found, fixed, notes=tuple(notes), ci_prob=ci_prob)
+    outside = {kind: outside_scores(kind, fit, block, seed=seed) for kind, fit in fits.items()}
+    table.fits, table.ci_prob = fits, ci_prob
+    table.scores = scores_table(outside, block)
+    table.answer = answer(table, outside, block, dropped=unpooled.dropped)
+    return table
 
 
 def pooled_factor(design: Design, group: str | None) -> Block:
@@ -184,15 +217,15 @@ def unpool(design: Design, block: Block) -> Unpooled:
     others = [i for i, term in enumerate(design.terms) if term not in block.terms]
     standard = design.common.standardised
     kept = tuple(i for i in others if not within_span(own, standard[:, i]))
-    crossed = [b for b in design.blocks if b is not block and not nested_in(block, b)]
+    crossed = other_factors(design, block)
     names = (
         *(f"{block.name}[{level}]:{t}" for level in block.levels for t in block.terms),
         *(design.terms[i] for i in kept),
-        *(f"{b.name}[{level}]:{t}" for b in crossed for level in b.levels[:-1] for t in b.terms),
+        *(name for b, within in crossed for name in contrast_names(b, within)),
     )
     columns = Columns(
         names=names,
-        values=np.hstack([own, standard[:, kept], *(sum_to_zero(b) for b in crossed)]),
+        values=np.hstack([own, standard[:, kept], *(sum_to_zero(*c) for c in crossed)]),
         dummy=(False,) * len(names),
         center=np.zeros(len(names)),
         scale=np.ones(len(names)),
@@ -209,19 +242,49 @@ def unpool(design: Design, block: Block) -> Unpooled:
     )
 
 
-def level_columns(block: Block) -> Array:
-    """The block's standardised columns, once for each level: (rows, levels x terms)."""
-    z, q = block.columns.standardised, len(block.terms)
+def level_columns(block: Block, values: Array | None = None) -> Array:
+    """The block's columns, standardised or as given, once a level: (rows, levels x terms)."""
+    z, q = block.columns.standardised if values is None else values, len(block.terms)
     out = np.zeros((len(z), block.n_levels, q))
     out[np.arange(len(z)), block.index] = z
     return out.reshape(len(z), block.n_levels * q)
 
 
-def sum_to_zero(block: Block) -> Array:
-    """As `level_columns`, the last level minus the sum of the others."""
-    q = len(block.terms)
-    columns = level_columns(block).reshape(len(block.index), block.n_levels, q)
-    return (columns[:, :-1] - columns[:, -1:]).reshape(len(columns), -1)
+def other_factors(design: Design, block: Block) -> list[tuple[Block, Array]]:
+    """Those that the levels do not span, and within what each sums to zero, (its levels,).
+
+    A factor within this one sums to zero in each of its levels; one across it, over all.
+    """
+    found = []
+    for b in design.blocks:
+        if b is not block and not nested_in(block, b):
+            within = np.zeros(b.n_levels, dtype=int)
+            if nested_in(b, block):
+                within[b.index] = block.index
+            found.append((b, within))
+    return found
+
+
+def last_levels(within: Array) -> Array:
+    """For each level, the last one of the set that it sums to zero with, (levels,)."""
+    last = np.zeros(within.max(initial=0) + 1, dtype=int)
+    last[within] = np.arange(len(within))
+    return np.asarray(last[within])
+
+
+def sum_to_zero(block: Block, within: Array, values: Array | None = None) -> Array:
+    """As `level_columns`, the last level of each set minus the sum of the others of it."""
+    q, last = len(block.terms), last_levels(within)
+    columns = level_columns(block, values).reshape(len(block.index), block.n_levels, q)
+    free = np.flatnonzero(last != np.arange(len(last)))
+    return (columns[:, free] - columns[:, last[free]]).reshape(len(columns), -1)
+
+
+def contrast_names(block: Block, within: Array) -> list[str]:
+    """The names of the columns of `sum_to_zero`."""
+    last = last_levels(within)
+    free = [level for k, level in enumerate(block.levels) if last[k] != k]
+    return [f"{block.name}[{level}]:{t}" for level in free for t in block.terms]
 
 
 def within_span(columns: Array, column: Array) -> bool:
@@ -257,9 +320,13 @@ def unpooled_priors(unpooled: Unpooled, model: Model) -> Priors:
 
 
 def common_coefficients(design: Design, draws: Draws, block: Block) -> dict[str, Array]:
-    """Without groups: a term of the block is the same in all its levels, (S, J); others (S,)."""
+    """Without groups: a term of the block is the same in all its levels, (S, J); others (S,).
+
+    A term that only the block has, as an intercept beside thresholds, is zero.
+    """
     effects = common_effects(design, draws)
-    return {
+    none = dict.fromkeys(block.terms, np.zeros((draws.n, block.n_levels)))
+    return none | {
         term: np.repeat(values[:, None], block.n_levels, axis=1) if term in block.terms else values
         for term, values in zip(effects.terms, effects.values.T, strict=True)
     }
@@ -291,43 +358,46 @@ def unpooled_coefficients(unpooled: Unpooled, draws: Draws, block: Block) -> dic
         found[INTERCEPT] = draws.intercept - shift
     for k, term in enumerate(block.terms):
         found[term] = values[:, :, k] - (shift[:, None] if term == INTERCEPT else 0.0)
+    if INTERCEPT in found and full.n_thresholds:
+        # levels and thresholds can move together
+        found[INTERCEPT] = found[INTERCEPT] - found[INTERCEPT].mean(axis=1, keepdims=True)
     return found
 
 
-def pooling_table(
-    block: Block,
-    found: Mapping[str, Mapping[str, Array]],
-    *,
-    dropped: tuple[str, ...],
-    ci_prob: float,
-) -> Table:
-    """A row for each level and term of the block, then one for each other common effect."""
-    others = [t for t, values in found["partial"].items() if t not in block.terms]
-    rows = level_rows(block, block.terms)
-    columns: dict[str, Any] = {
-        "group": rows["group"] + ["common"] * len(others),
-        "level": rows["level"] + [""] * len(others),
-        "term": rows["term"] + others,
-        "n": [*np.repeat(block.counts, len(block.terms)), *[int(block.counts.sum())] * len(others)],
+# --- the same designs for statsmodels -------------------------------------------------------------
+
+
+def complete_fixed(design: Design) -> dict[str, FixedEffects]:
+    """The design without its groups, by term, on the scale of the data."""
+    names, columns = list(design.terms), design.common.values
+    if design.intercept:
+        names, columns = [INTERCEPT, *names], np.column_stack([np.ones(design.n), columns])
+    return by_term(names, fixed_effects(design, columns))
+
+
+def unpooled_fixed(unpooled: Unpooled) -> dict[str, FixedEffects]:
+    """The design whose groups are common effects: (J,) for a term of the levels, () for others."""
+    design, block = unpooled.full, unpooled.block
+    names = [design.terms[i] for i in unpooled.kept]
+    columns = [
+        level_columns(block, block.columns.values),
+        design.common.values[:, list(unpooled.kept)],
+        *(sum_to_zero(b, within, b.columns.values) for b, within in other_factors(design, block)),
+    ]
+    if unpooled.design.intercept:
+        names, columns = [INTERCEPT, *names], [columns[0], np.ones((design.n, 1)), *columns[1:]]
+    found = fixed_effects(design, np.hstack(columns))
+    width, q = block.n_levels * len(block.terms), len(block.terms)
+    rest = FixedEffects(estimate=found.estimate[width:], se=found.se[width:])
+    return by_term(names, rest) | {
+        term: FixedEffects(estimate=found.estimate[k:width:q], se=found.se[k:width:q])
+        for k, term in enumerate(block.terms)
     }
-    for kind, values in found.items():
-        columns |= interval_columns(kind, aligned(values, block, others, ci_prob=ci_prob))
-    gone = (
-        f" No pooling drops {', '.join(dropped)}: constant within {block.name}." if dropped else ""
-    )
-    return Table(
-        columns,
-        title=heading(f"Pooling of {block.name}", "mean", ci_prob),
-        note=f"complete: one for all; no: each level by itself; partial: hierarchical.{gone}",
-    )
 
 
-def aligned(
-    values: Mapping[str, Array], block: Block, others: list[str], *, ci_prob: float
-) -> Interval:
-    """Summaries in the order of the rows; a coefficient that a fit does not have is missing."""
-    n = len(next(iter(values.values())))
-    own = [values.get(t, np.full((n, block.n_levels), np.nan)) for t in block.terms]
-    rest = [values.get(t, np.full(n, np.nan))[:, None] for t in others]
-    draws = np.hstack([np.stack(own, axis=2).reshape(n, -1), *rest])
-    return summarise(draws, center="mean", ci_prob=ci_prob)
+def by_term(names: list[str], found: FixedEffects) -> dict[str, FixedEffects]:
+    """Coefficients by name, those without one left out."""
+    return {
+        name: FixedEffects(estimate=found.estimate[k], se=found.se[k])
+        for k, name in enumerate(names)
+    }
