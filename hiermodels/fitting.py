@@ -191,9 +191,9 @@ class Model:
         ``target_accept=None`` are the engine's own. ``keep`` is ``"draws"`` for every draw of
         every group effect (in single precision above 200 MB), ``"moments"`` for the means and sds
         of every level and a few draws, ``"auto"`` for draws up to 400 MB; every report works from
-        either. The moments are exact given the sds, correlations and sigma with the engine
-        ``"collapsed"``, and those of all draws with the others. An interrupt keeps the draws made
-        so far. The same ``random_seed`` gives the same draws on the same machine.
+        either. The engine ``"collapsed"`` always has the moments, exact given the sds, correlations
+        and sigma; those of the others are of all draws. An interrupt keeps the draws made so far.
+        The same ``random_seed`` gives the same draws on the same machine.
 
         Where transitions diverge and no ``target_accept`` was given, the model is sampled once more
         with shorter steps; the summary has the figures of both tries.

@@ -84,8 +84,8 @@ def sample_collapsed(
 
     Returns the groups ``posterior``, ``sample_stats`` and ``observed_data``. Draws of the group
     effects that take more than `MEMORY` are kept in single precision. Where they are too many for
-    that (`keeps_draws`), ``posterior`` is without them: ``effects`` has those of some draws, and
-    ``moments`` the exact mean and sd of every level.
+    that (`keeps_draws`), ``posterior`` is without them and ``effects`` has those of some draws.
+    ``moments`` always has the exact mean and sd of every level.
     """
     from hiermodels.collapsed import effect_maps, gaussian_problem, level_moments, user_scale
     from hiermodels.density import Store, cross_products, first_use, name_draws, sample_theta
@@ -118,7 +118,7 @@ def sample_collapsed(
         products, trace, seed=settings.random_seed, cores=settings.cores, kept=kept, store=store
     )
     values = user_scale(design, found)
-    moments = None if kept is None else level_moments(design, products, trace.theta)
+    moments = level_moments(design, products, trace.theta)
     return finish(
         design, values, found, settings, start=start, kept=kept, moments=moments, exact=True
     )
@@ -151,15 +151,21 @@ def set_apart(
     *,
     exact: bool,
 ) -> tuple[dict[str, np.ndarray], dict[str, xr.Dataset]]:
-    """What goes to ``posterior``, and where effects have moments, the groups ``effects`` (of the
-    draws ``kept``) and ``moments``, exact ones or those of all draws."""
-    if kept is None or moments is None:
+    """What goes to ``posterior``, and the other groups.
+
+    ``moments`` are exact ones or those of all draws; where not all draws of the effects are
+    ``kept``, ``effects`` has those that are.
+    """
+    if not moments:
         return values, {}
+    of_levels = label_moments(design, moments).assign_attrs(exact=int(exact))
+    if kept is None:
+        return values, {"moments": of_levels}
     effects = {name: each for name, each in values.items() if name.startswith("b_")}
     rest = {name: each for name, each in values.items() if name not in effects}
     return rest, {
         "effects": label_draws(design, effects).assign_coords(draw=kept),
-        "moments": label_moments(design, moments).assign_attrs(exact=int(exact)),
+        "moments": of_levels,
     }
 
 

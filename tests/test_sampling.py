@@ -310,3 +310,16 @@ def test_unknown_keep(model):
     with pytest.raises(UnknownNameError) as error:
         model.fit(keep="all")
     assert str(error.value) == "no keep 'all'. Valid: auto, draws, moments."
+
+
+def test_the_moments_of_every_level_are_exact_beside_all_draws():
+    """Of the collapsed engine always: the means of the draws, within 5 Monte Carlo errors."""
+    data = hm.load_dataset("sites")
+    found = hm.fit("y ~ x + (x | site)", data, random_seed=1, keep="draws", progressbar=False)
+    moments = found.idata["moments"].to_dataset()["effects_site"]
+    effects = found.idata["posterior"]["b_site"]
+    mean, sd = effects.mean(("chain", "draw")), effects.std(("chain", "draw"))
+    errors = 5 * sd / np.sqrt(found.diagnostics.ess_bulk.min())
+    assert (np.abs(moments.sel(moment="mean") - mean) <= errors).all()
+    # an sd from that many draws, and 200 of the variances in the exact one
+    np.testing.assert_allclose(moments.sel(moment="sd"), sd, rtol=0.15)
