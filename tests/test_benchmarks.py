@@ -27,11 +27,11 @@ from benchmarks.processes import what_went_wrong  # noqa: E402
 from benchmarks.programs import PROGRAMS  # noqa: E402
 from benchmarks.validity import (  # noqa: E402
     LongRun,
-    allowed,
     estimate,
     is_effect,
     pool,
     refusals,
+    scalars,
 )
 from hiermodels.errors import UnknownNameError  # noqa: E402
 
@@ -119,11 +119,14 @@ def test_distance_is_in_errors_of_both():
         assert bool(refusals(replace(found, mean=mean), long_run)) == refused
 
 
-def test_allowed_distance_keeps_the_chance():
-    from scipy.stats import norm
+def test_of_many_levels_some_are_looked_at():
+    import xarray as xr
 
-    assert allowed(1) == allowed(15) == 4.0
-    assert 1000 * 2 * norm.sf(allowed(1000)) == pytest.approx(0.001)
+    values = np.zeros((4, 20, 300, 1))
+    posterior = xr.Dataset({"b_g": (("chain", "draw", "g", "g_term"), values)})
+    names = [name for name, _, _ in scalars(xr.DataTree.from_dict({"posterior": posterior}))]
+    assert len(names) == 100
+    assert (names[0], names[-1]) == ("b_g[0, 0]", "b_g[299, 0]")
 
 
 def test_what_is_looked_at():
