@@ -27,9 +27,9 @@ MOST_LEVELS = 100
 RULE = """\
 A time is shown if in every timed fit R-hat <= 1.01 for every reported parameter, group effects
 included, all 1000 draws of a chain of every effect are there when the clock stops, and every
-posterior mean is within 4 Monte Carlo errors of a long run's. Of a factor with more than 100 levels,
-100 are looked at. CPU is the time of all cores together: other work on the machine makes a fit take
-longer, but hardly more CPU."""
+posterior mean is within 4 Monte Carlo errors of a long run's. Of a factor with more than 100
+levels, 100 are looked at. CPU is the time of all cores together: other work on the machine makes a
+fit take longer, but hardly more CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,10 +123,13 @@ def test_of_many_levels_some_are_looked_at():
     import xarray as xr
 
     values = np.zeros((4, 20, 300, 1))
-    posterior = xr.Dataset({"b_g": (("chain", "draw", "g", "g_term"), values)})
+    posterior = xr.Dataset(
+        {"b_g": (("chain", "draw", "g", "g_term"), values)},
+        coords={"g": np.arange(300), "g_term": ["Intercept"]},
+    )
     names = [name for name, _, _ in scalars(xr.DataTree.from_dict({"posterior": posterior}))]
     assert len(names) == 100
-    assert (names[0], names[-1]) == ("b_g[0, 0]", "b_g[299, 0]")
+    assert (names[0], names[-1]) == ("b_g[0, Intercept]", "b_g[299, Intercept]")
 
 
 def test_what_is_looked_at():
