@@ -396,6 +396,11 @@ def verdict(partial: Elpd, other: Elpd, name: str) -> str:
     bad = set(partial.bad) | set(other.bad)
     if bad:
         kept = np.array([label not in bad for label in partial.labels])
+        if kept.sum() < 2:
+            return (
+                f"partial pooling and {name} are not compared ({number}): Pareto k is too high for "
+                f"{len(bad)} of {len(kept)}."
+            )
         rest, rest_se = total(partial.pointwise[kept] - other.pointwise[kept])
         number += (
             f"; Pareto k is too high for {len(bad)} {partial.unit}{'s' if len(bad) > 1 else ''}, "
