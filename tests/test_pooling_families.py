@@ -301,6 +301,20 @@ def test_levels_left_out_of_a_fixed_effect_fit(straight):
     np.testing.assert_allclose(found.T, expected, rtol=1e-8)
 
 
+def test_known_errors_and_counted_rows_have_scores(data):
+    few = data[::2].assign(y=np.log1p(data["count"][::2]), known=0.4, times=2)
+    for more in ({"se": "known"}, {"weights": "times"}):
+        found = hm.pooling(
+            *("y ~ x + (1 | site)", few), draws=200, random_seed=1, progressbar=False, **more
+        )
+        scores = found.scores.set_index("pooling")
+        assert np.isfinite(scores["loo"]).all()
+        assert np.isfinite(scores.loc[["complete", "partial"], "logo"]).all()
+        assert found["no_ml"].notna().all()
+        # 4 MCSE of the mean of 800 draws, at an ESS of 400 at least, and the wide prior
+        assert (abs(found["no"] - found["no_ml"]) < 0.3 * found["no_sd"]).all()
+
+
 def test_differences_are_paired(straight):
     fit, block, _ = straight
     found = outside_scores("complete", fit, block, seed=1)
