@@ -397,13 +397,14 @@ def answer(
             [
                 f"Why not use {block.name} as a fixed effect?",
                 spent(scores, block),
-                *widths(table, block),
+                *([] if dropped else widths(table, block)),
                 rows_words(scores),
                 groups_words(scores, block),
                 *(
                     [
                         f"Constant within {block.name}, and not estimable beside it as a fixed "
-                        f"effect: {', '.join(dropped)}."
+                        f"effect: {', '.join(dropped)}. The levels without pooling hold what it "
+                        "explains, those of partial pooling do not: their widths are not compared."
                     ]
                     if dropped
                     else []

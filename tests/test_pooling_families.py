@@ -16,7 +16,7 @@ from hiermodels.comparison import fixed_groups, fixed_rows
 from hiermodels.design import INTERCEPT
 from hiermodels.fitting import Model
 from hiermodels.fixed_effects import estimable, fixed_effects
-from hiermodels.pooling_report import difference, outside_scores
+from hiermodels.pooling_report import answer, difference, outside_scores
 from hiermodels.workflows import (
     complete_design,
     complete_fixed,
@@ -153,6 +153,15 @@ def test_levels_that_importance_sampling_cannot_leave_out(counts, data):
         # log p has an sd of up to 9 over the draws: 0.2 is the error of a mean of 2,000 effective
         # ones, as much that of its variance / 12, and the rule leaves out the fourth cumulants
         assert abs(found.pointwise[j] - expected) < 1
+
+
+def test_widths_are_compared_where_the_levels_mean_the_same(counts):
+    block = counts.fits["partial"].design.block()
+    found = {k: outside_scores("no", fit, block, seed=1) for k, fit in counts.fits.items()}
+    told = str(answer(counts, found, block, dropped=("w",)))
+    assert "not estimable beside it as a fixed effect: w." in told
+    assert "wide with no pooling" not in told
+    assert "wide with no pooling" in str(answer(counts, found, block, dropped=()))
 
 
 def test_it_prints_in_one_piece(counts):
