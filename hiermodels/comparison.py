@@ -363,9 +363,10 @@ def fixed_rows(design: Design, draws: Draws, priors: Priors) -> Array:
 def fixed_groups(design: Design, draws: Draws, priors: Priors, block: Block) -> Array:
     """log p(y_j | y_-j, theta) of a model without groups, its rows left out level by level, (S, J).
 
-    Gaussian, exactly: a factor whose covariance is zero. Elsewhere the sum of log p(y_i | theta).
+    Gaussian, exactly: a factor whose covariance is zero. Elsewhere, and with known standard errors,
+    where nothing but the coefficients has draws, the sum of log p(y_i | theta).
     """
-    if not_exact(design, priors):
+    if design.se is not None or not_exact(design, priors):
         rows = log_likelihood(design, draws)
         return np.stack([rows[:, block.index == j].sum(axis=1) for j in range(block.n_levels)], 1)
     problem = gaussian_problem(design, priors)

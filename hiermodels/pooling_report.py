@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,10 +15,12 @@ import pandas as pd
 from scipy.special import logsumexp
 
 from hiermodels import comparison
+from hiermodels.columns import Columns
 from hiermodels.comparison import Elpd
-from hiermodels.design import Block
+from hiermodels.design import Block, Design
 from hiermodels.draws import Interval, summarise
 from hiermodels.errors import ImportanceWarning, NotAvailableError
+from hiermodels.fitting import Model
 from hiermodels.fixed_effects import FixedEffects
 from hiermodels.held_out import integrated_groups
 from hiermodels.printing import Table, format_number
@@ -46,6 +48,8 @@ KINDS = ("complete", "no", "partial")
 FIXED = ("complete", "no")
 #: Differences of elpd that are within so many standard errors, or smaller than this, say nothing.
 CLEAR, SMALL = 2.0, 4.0
+#: Levels that are worth a fit of complete pooling without each.
+REFITS = 40
 
 
 class Pooling(Table):
@@ -193,12 +197,69 @@ def group_score(kind: str, fit: Fit, block: Block, *, seed: int) -> Elpd:
         else comparison.fixed_groups(fit.design, fit.draws, fit.priors, block)
     )
     whole = len(values) == fit.draws.n
-    return comparison.leave_out(
+    found = comparison.leave_out(
         values,
         labels=block.levels,
         unit=block.name,
         method="LOGO",
         chains=fit.idata["posterior"].sizes["chain"] if whole else 1,
+    )
+    slow = fit.idata["posterior"].attrs["engine"] == "pymc" or len(found.bad) > REFITS
+    if slow or any(extra.blocks for extra in fit.design.extras.values()):
+        return found
+    return refitted(found, fit, block, seed=seed)
+
+
+def refitted(found: Elpd, fit: Fit, block: Block, *, seed: int) -> Elpd:
+    """Levels with a Pareto k too high are left out in earnest, of a fit without groups.
+
+    Such a fit takes a moment, and leans on every level: without one its posterior is often another,
+    which no weights reach. With ``l = log p(y_j | theta)``, on the path of posteriors that raise
+    the density of the level to the power t, from without (0) to with it (1),
+
+        log p(y_j | y_-j) = int_0^1 E_t[l] dt = (E_0[l] + E_1[l]) / 2 + (Var_0[l] - Var_1[l]) / 12
+
+    by Hermite's rule, for the variance is the slope of the mean.
+
+    Source: Gelman & Meng 1998, Statistical Science 13, for the path.
+    """
+    pointwise, pareto_k = found.pointwise.copy(), found.pareto_k.copy()
+    for j in np.flatnonzero(found.pareto_k > found.good_k):
+        rest = Model.of(some_rows(fit.design, block.index != j), fit.priors)
+        without = rest.fit(draws=1000, random_seed=seed, progressbar=False)
+        out = some_rows(fit.design, block.index == j)
+        ends = [
+            comparison.log_likelihood(out, draws).sum(axis=1)
+            for draws in (without.draws, fit.draws)
+        ]
+        mean, variance = [v.mean() for v in ends], [v.var() for v in ends]
+        pointwise[j] = sum(mean) / 2 + (variance[0] - variance[1]) / 12
+        pareto_k[j] = -np.inf
+    return replace(found, pointwise=pointwise, pareto_k=pareto_k)
+
+
+def some_rows(design: Design, kept: Array) -> Design:
+    """Some rows of a design without groups, its columns standardised as they were."""
+
+    def of(values: Array | None) -> Array | None:
+        return None if values is None else values[kept]
+
+    def columns(common: Columns) -> Columns:
+        return replace(common, values=common.values[kept])
+
+    return replace(
+        design,
+        response=design.response[kept],
+        offset=design.offset[kept],
+        common=columns(design.common),
+        weights=of(design.weights),
+        se=of(design.se),
+        trials=of(design.trials),
+        rows=replace(design.rows, frame=design.rows.frame.loc[kept]),
+        extras={
+            name: replace(extra, offset=extra.offset[kept], common=columns(extra.common))
+            for name, extra in design.extras.items()
+        },
     )
 
 
@@ -336,13 +397,14 @@ def answer(
             [
                 f"Why not use {block.name} as a fixed effect?",
                 spent(scores, block),
-                *widths(table, block),
+                *([] if dropped else widths(table, block)),
                 rows_words(scores),
                 groups_words(scores, block),
                 *(
                     [
                         f"Constant within {block.name}, and not estimable beside it as a fixed "
-                        f"effect: {', '.join(dropped)}."
+                        f"effect: {', '.join(dropped)}. The levels without pooling hold what it "
+                        "explains, those of partial pooling do not: their widths are not compared."
                     ]
                     if dropped
                     else []
@@ -396,6 +458,11 @@ def verdict(partial: Elpd, other: Elpd, name: str) -> str:
     bad = set(partial.bad) | set(other.bad)
     if bad:
         kept = np.array([label not in bad for label in partial.labels])
+        if kept.sum() < 2:
+            return (
+                f"partial pooling and {name} are not compared ({number}): Pareto k is too high for "
+                f"{len(bad)} of {len(kept)}."
+            )
         rest, rest_se = total(partial.pointwise[kept] - other.pointwise[kept])
         number += (
             f"; Pareto k is too high for {len(bad)} {partial.unit}{'s' if len(bad) > 1 else ''}, "

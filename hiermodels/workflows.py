@@ -92,7 +92,7 @@ def pooling(
     ``scores``, one row and one level left out; ``answer``, why not to use the group as a fixed
     effect, with the numbers of these data; ``fits``; and ``plot()``. ``group=None`` is the only
     factor, or the finest of nested ones. The intercepts of an ordinal model are deviations from
-    the mean of the levels without pooling, and from the thresholds with it.
+    the mean of the levels.
 
     Source: Gelman & Hill 2007, Data Analysis Using Regression, chapter 12.
     """
@@ -335,10 +335,19 @@ def common_coefficients(design: Design, draws: Draws, block: Block) -> dict[str,
 def partial_coefficients(design: Design, draws: Draws, block: Block) -> dict[str, Array]:
     """Of the hierarchical model: terms of the block (S, J), other common effects (S,)."""
     own = group_coefficients(design, draws, block)
-    return {
+    found = {
         term: own.values[:, :, k] if term in block.terms else own.values[:, 0, k]
         for k, term in enumerate(own.terms)
     }
+    return beside_thresholds(design, found)
+
+
+def beside_thresholds(design: Design, found: dict[str, Array]) -> dict[str, Array]:
+    """Levels and thresholds can move together: the intercepts as deviations from their mean."""
+    if INTERCEPT in found and design.n_thresholds:
+        own = found[INTERCEPT]
+        return found | {INTERCEPT: own - own.mean(axis=1, keepdims=True)}
+    return found
 
 
 def unpooled_coefficients(unpooled: Unpooled, draws: Draws, block: Block) -> dict[str, Array]:
@@ -358,10 +367,7 @@ def unpooled_coefficients(unpooled: Unpooled, draws: Draws, block: Block) -> dic
         found[INTERCEPT] = draws.intercept - shift
     for k, term in enumerate(block.terms):
         found[term] = values[:, :, k] - (shift[:, None] if term == INTERCEPT else 0.0)
-    if INTERCEPT in found and full.n_thresholds:
-        # levels and thresholds can move together
-        found[INTERCEPT] = found[INTERCEPT] - found[INTERCEPT].mean(axis=1, keepdims=True)
-    return found
+    return beside_thresholds(full, found)
 
 
 # --- the same designs for statsmodels -------------------------------------------------------------
