@@ -265,7 +265,7 @@ def test_far_along_the_line_nothing_is_nan(name):
 
 def test_an_unknown_prior_lists_those_there_are():
     with pytest.raises(ValueError, match=r"Cauchy.*Weibull"):
-        compile_prior(CoefficientPrior(name="Beta", parameters={}))
+        compile_prior(CoefficientPrior(name="Wald", parameters={}))
     with pytest.raises(ValueError, match="no density"):
         compile_prior(CoefficientPrior(name="Uniform", parameters={"lower": 1.0, "upper": 1.0}))
 
