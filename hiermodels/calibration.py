@@ -196,17 +196,24 @@ def family_structures() -> dict[str, Model]:
     )
     line = {"Intercept": Prior("Normal", mu=0.5, sigma=0.7), "x": Prior("Normal", mu=0, sigma=0.1)}
     half = Prior("HalfNormal", sigma=0.6)
+    slopes = line | {
+        "sd_g[Intercept]": half,
+        "sd_g[x]": Prior("HalfNormal", sigma=0.15),
+        "cor_g": Prior("LKJ", eta=2),
+    }
     return {
-        "poisson (x | g)": Model(
+        "poisson (x | g)": Model("count ~ x + (x | g)", data, family="poisson", priors=slopes),
+        "negbinomial (x | g)": Model(
             "count ~ x + (x | g)",
             data,
-            family="poisson",
-            priors=line
-            | {
-                "sd_g[Intercept]": half,
-                "sd_g[x]": Prior("HalfNormal", sigma=0.15),
-                "cor_g": Prior("LKJ", eta=2),
-            },
+            family="negbinomial",
+            priors=slopes | {"alpha": Prior("LogNormal", mu=0.7, sigma=0.5)},
+        ),
+        "beta (x | g)": Model(
+            "share ~ x + (x | g)",
+            data,
+            family="beta",
+            priors=slopes | {"phi": Prior("LogNormal", mu=3, sigma=0.4)},
         ),
         "beta (1 | g)": Model(
             "share ~ x + (1 | g)",

@@ -10,7 +10,8 @@ from hiermodels.calibration import calibrate, draw_truth, every_family, family_s
 from hiermodels.families import FAMILIES
 
 MODELS = family_structures()
-#: The probability that a right posterior fails, over all three models.
+EVERY = every_family()
+#: The probability that a right posterior fails, over all models of a test.
 ALPHA = 1e-3
 
 
@@ -18,6 +19,14 @@ ALPHA = 1e-3
 def test_ranks_are_uniform(name):
     found = calibrate(MODELS[name], replications=40, random_seed=2)
     assert found.uniform(ALPHA / len(MODELS)), dict(
+        zip(found.quantities, found.p_values, strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_family_in_short(name):
+    found = calibrate(EVERY[name], replications=15, random_seed=2)
+    assert found.uniform(ALPHA / len(EVERY)), dict(
         zip(found.quantities, found.p_values, strict=True)
     )
 
