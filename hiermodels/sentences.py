@@ -156,7 +156,9 @@ def what_changes(design: Design, k: int, term: str) -> str:
 
 def given_words(design: Design, k: int, term: str, *, rows: str) -> str:
     """Among which rows, or between which groups, the comparison is made."""
-    others = [t for t in design.terms if ":" not in t and stem(t) != stem(term)]
+    others = list(
+        dict.fromkeys(stem(t) for t in design.terms if ":" not in t and stem(t) != stem(term))
+    )
     constant = [b for b in design.blocks if is_constant(b, design.common.values[:, k])]
     inside = [b for b in design.blocks if b not in constant]
     partners = [p for t in design.terms for p in partners_of(term, t)]

@@ -75,6 +75,11 @@ def test_categories_and_switches():
     assert "f[mid]" not in found
 
 
+def test_the_columns_of_a_category_are_held_as_one():
+    found = sentence(made_up_fit("y ~ f + x + (1 | pop)"), "one more of x")
+    assert "with the same f, one more of x" in found
+
+
 def test_slopes_have_a_range():
     fit = made_up_fit("y ~ x + (x | pop)")
     found = sentence(fit, "one more of x")
