@@ -296,6 +296,39 @@ def draw_icc(frame: pd.DataFrame, *, x: str, ci_prob: float = 0.95, ax: Axes | N
     return axis
 
 
+#: Where a name may stand beside its point: offset in points, and how the text is aligned to it.
+PLACES = (
+    ((4, 3), "left", "bottom"),
+    ((4, -3), "left", "top"),
+    ((-4, 3), "right", "bottom"),
+    ((-4, -3), "right", "top"),
+)
+
+
+def name_points(axis: Axes, names: Sequence[str], points: Array) -> None:
+    """Names beside their points, at the first place that is free; none where there is no room."""
+    taken: list[Any] = []
+    for name, point in zip(names, points, strict=True):
+        for offset, across, along in PLACES:
+            text = axis.annotate(
+                name,
+                tuple(point),
+                xytext=offset,
+                textcoords="offset points",
+                ha=across,
+                va=along,
+                fontsize=FONT - 2,
+                color=GREY,
+                parse_math=False,
+                zorder=7,
+            )
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+            text.remove()
+
+
 def draw_plane(
     frame: pd.DataFrame,
     distribution: Population,
@@ -348,20 +381,10 @@ def draw_plane(
     )
     axis.plot(*estimate.T, "o", color=BLUE, ms=size, mew=0, zorder=5)
     axis.plot(*distribution.mean, "+", color=INK, ms=11, mew=1.4, zorder=6)
-    if n <= NAMED:
-        for name, (a, b) in zip(levels, estimate, strict=True):
-            axis.annotate(
-                shorten(name, 14),
-                (a, b),
-                xytext=(4, 3),
-                textcoords="offset points",
-                fontsize=FONT - 2,
-                color=GREY,
-                parse_math=False,
-                zorder=7,
-            )
     axis.set_xlim(*limits[0])
     axis.set_ylim(*limits[1])
+    if n <= NAMED:
+        name_points(axis, [shorten(name, 14) for name in levels], estimate)
     outside = ((raw[known] < limits[:, 0]) | (raw[known] > limits[:, 1])).any(axis=1).sum()
     label_plane(axis, terms, words or {}, outside=int(outside), missing=int((~known).sum()))
     handles = {
