@@ -1,5 +1,7 @@
 """Pooling beyond the Gaussian: estimates against statsmodels, scores against brute force."""
 
+import re
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -127,7 +129,12 @@ def test_the_answer_has_the_numbers(counts):
     assert f"{(rows['no_upper'] - rows['no_lower']).mean():.3g} wide" in told
     assert f"{(rows['partial_upper'] - rows['partial_lower']).mean():.3g} with partial" in told
     gap = -counts.scores.set_index("pooling").loc["complete", "logo_difference"]
-    assert f"complete pooling ({gap:+.1f} in log density" in told
+    # with six sites the standard error is about half the difference: either verdict may be told
+    assert re.search(
+        rf"(than complete pooling|complete pooling cannot be told apart) "
+        rf"\({re.escape(f'{gap:+.1f}')} in log density",
+        told,
+    )
 
 
 def test_levels_that_importance_sampling_cannot_leave_out(counts, data):
