@@ -31,12 +31,13 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from hiermodels.design import Design
 from hiermodels.draws import Draws
 from hiermodels.errors import NotAvailableError
 from hiermodels.points import Points, extras_of, points_of, row_weights, some_points
+
+from .threads import one_thread
 
 __all__ = [
     "Expected",
@@ -306,7 +307,7 @@ def shared_variances(
 ) -> Shares:
     """The law of total variance at each draw, averaged over the points."""
     # two threads wait for each other over matrices as small as these
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_thread("blas"):
         return total_variances(design, draws, points, sets)
 
 

@@ -20,13 +20,14 @@ from typing import Any
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
-from threadpoolctl import threadpool_limits
 
 from hiermodels.design import INTERCEPT, Block, Design, coarser
 from hiermodels.draws import Draws, standard_covariance
 from hiermodels.expected import fitted_rows, is_linear, mean_parameters, spread_indices
 from hiermodels.points import points_of
 from hiermodels.working import mean_rows, needs_working, working_response, working_weights
+
+from .threads import one_thread
 
 __all__ = [
     "Pooled",
@@ -298,7 +299,7 @@ def reliability(design: Design, draws: Draws, block: Block) -> Array:
     hardly varies between them.
     """
     # two threads wait for each other over matrices as small as these
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_thread("blas"):
         return reliability_of(design, draws, block)
 
 

@@ -27,6 +27,7 @@ ORDER = [
     "prior_predictive",
     "model",
     "progress",
+    "threads",
     "density",
     "collapsed",
     "rowwise",

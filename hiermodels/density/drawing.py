@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from ..threads import one_thread
 from .crossproducts import CrossProducts
 
 __all__ = [
@@ -172,7 +172,7 @@ def in_threads(
     told how many were done when that grows.
     """
     pool, interrupted = ThreadPoolExecutor(max_workers=cores), False
-    with threadpool_limits(1):
+    with one_thread():
         futures = [pool.submit(task, *each) for each in arguments]
         try:
             for number, future in enumerate(futures):

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, ndtri
-from threadpoolctl import threadpool_limits
 
+from ..threads import one_thread
 from .coefficientpriors import from_line_many, to_line
 from .coordinates import PLAIN, PROBIT, SOFT, bend
 from .covariance import sds_and_correlations
@@ -215,7 +215,7 @@ def sample_informed(
     ``common`` are the coefficients of all predictors, on the scale of their priors; thresholds as
     they enter their predictor. Where the pilot fails, plain non-centring; ``method`` says which.
     """
-    with threadpool_limits(1):
+    with one_thread():
         model = row_model(problem)
         frozen, used = _choose_coordinates(model, coordinates)
         trace = _sample_enough(

@@ -19,8 +19,8 @@ import numpy as np
 from numba.core.ccallback import CFunc
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from threadpoolctl import threadpool_limits
 
+from ..threads import one_thread
 from .coefficientpriors import LINE, CoefficientPrior, compile_prior, to_line
 from .compilation import Callback
 from .conditional import conditional_callbacks, conditional_expansion, recover_effects
@@ -175,7 +175,7 @@ def sample_noncentred(
         "progress": progress,
         "progress_callback": progress_callback,
     }
-    with threadpool_limits(1):
+    with one_thread():
         joint = _choose_coordinates(join(products, common_priors), common_priors, method)
         trace = _sample_enough(joint, method, draws=draws, **settings)
     found = _coefficients(joint, chosen, trace, np.random.default_rng([seed, 1]), cores, store)

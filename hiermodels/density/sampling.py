@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from ..threads import one_thread
 from .coordinates import density_callback, expansion_callback
 from .covariance import sds_and_correlations
 from .crossproducts import CrossProducts, cross_products
@@ -68,7 +68,7 @@ def sample_theta(
         "progress": progress,
         "progress_callback": progress_callback,
     }
-    with threadpool_limits(1):
+    with one_thread():
         words = choose_coordinates(products).write(products.words)
         if products.sparse and products.rest_size > LARGEST_FOR_NUTS:
             trace = run_independence(
