@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -88,28 +88,36 @@ def sample_collapsed(
     ``moments`` always has the exact mean and sd of every level.
     """
     from hiermodels.collapsed import effect_maps, gaussian_problem, level_moments, user_scale
-    from hiermodels.density import Store, cross_products, first_use, name_draws, sample_theta
+    from hiermodels.density import (
+        Store,
+        cross_products,
+        first_use,
+        name_draws,
+        recovery_compiled_beside,
+        sample_theta,
+    )
 
     start = time.perf_counter()
     if told := first_use():
         tell(FIRST_USE, progressbar=settings.progressbar)
-    products = cross_products(gaussian_problem(design, priors))
-    if not told and first_use(sparse=products.sparse):
-        tell(FIRST_OF_ITS_KIND, progressbar=settings.progressbar)
-    asked = settings.chains * settings.draws
-    store = Store(maps=effect_maps(design), single=kept_single(design, asked, keep))
-    with as_sampling_errors():
-        trace = sample_theta(
-            products,
-            draws=settings.draws,
-            tune=settings.tune,
-            chains=settings.chains,
-            cores=settings.cores,
-            seed=settings.random_seed,
-            target_accept=settings.target_accept,
-            progress=shows_bar(settings.progressbar),
-            store=store if keeps_draws(design, asked, keep) else None,
-        )
+    with recovery_compiled_beside() if told else nullcontext():
+        products = cross_products(gaussian_problem(design, priors))
+        if not told and first_use(sparse=products.sparse):
+            tell(FIRST_OF_ITS_KIND, progressbar=settings.progressbar)
+        asked = settings.chains * settings.draws
+        store = Store(maps=effect_maps(design), single=kept_single(design, asked, keep))
+        with as_sampling_errors():
+            trace = sample_theta(
+                products,
+                draws=settings.draws,
+                tune=settings.tune,
+                chains=settings.chains,
+                cores=settings.cores,
+                seed=settings.random_seed,
+                target_accept=settings.target_accept,
+                progress=shows_bar(settings.progressbar),
+                store=store if keeps_draws(design, asked, keep) else None,
+            )
     chains, draws = trace.theta.shape[:2]  # fewer after an interrupt
     if trace.coefficients is None:
         store = replace(store, single=kept_single(design, chains * draws, keep))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ import pytest
 import hiermodels
 import hiermodels as hm
 from hiermodels import density
+from hiermodels.density import ahead
 from hiermodels.density.compilation import Callback
 from hiermodels.sampling import FIRST_OF_ITS_KIND
 
@@ -37,6 +39,7 @@ def test_kernels_are_compiled_once_into_the_users_cache(tmp_path):
         **{k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"},
         "HOME": str(home),
         "XDG_CACHE_HOME": str(home / ".cache"),
+        "MPLCONFIGDIR": matplotlib.get_cachedir(),  # or it tells of its own cache of fonts
         "PYTHONPATH": str(copy.parent),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
@@ -91,3 +94,37 @@ def test_kernels_of_the_engine_that_keeps_coefficients_are_announced(monkeypatch
     monkeypatch.setattr(Callback, "is_cached", lambda callback: False)
     fit_few(crossed, engine="noncentred")
     assert capsys.readouterr().err == f"{FIRST_OF_ITS_KIND}\n"
+
+
+def test_the_second_process_compiles_what_a_fit_calls():
+    """Its argument types are those of fits of both kinds, or it would compile in vain."""
+    hm.fit("y ~ x + (x | site)", hm.load_dataset("sites"), draws=10, tune=10, random_seed=1)
+    hm.fit(
+        *("diameter ~ 1 + (1 | plate) + (1 | sample)", hm.load_dataset("penicillin")),
+        **{"draws": 10, "tune": 10, "random_seed": 1},
+    )
+    for kernel, signature in ahead.SIGNATURES.items():
+        assert kernel.signatures == [signature]
+
+
+def test_an_error_ends_the_second_process(monkeypatch):
+    started = []
+
+    def start():
+        started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]))
+        return started[-1]
+
+    monkeypatch.setattr(ahead, "start", start)
+    with pytest.raises(ValueError, match="of the fit"), ahead.recovery_compiled_beside():
+        raise ValueError("of the fit")
+    assert started[0].returncode not in (None, 0)
+
+
+@pytest.mark.parametrize("program", ["", "/usr/bin/notebook", "/no/such/folder/python"])
+def test_a_fit_goes_on_without_the_second_process(monkeypatch, program):
+    monkeypatch.setattr(sys, "executable", program)
+    reached = False
+    with ahead.recovery_compiled_beside():
+        reached = True
+    assert reached
+    assert ahead.start() is None

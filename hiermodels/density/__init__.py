@@ -2,13 +2,14 @@
 
 Gaussian ones, the coefficients integrated out: `problem` -> `crossproducts` -> `pilot` (->
 `collapsed`, `coordinates`) -> `nuts` or `independence` -> `recovery` (-> `drawing`,
-`combinations`) -> `sampling`; with any prior of the coefficients `joint` -> `conditional`,
+`combinations`; `ahead`) -> `sampling`; with any prior of the coefficients `joint` -> `conditional`,
 `noncentred` -> `noncentred_sampling`.
 
 Every other family, row by row: `rows` -> `information` -> `informed` (-> `rowdensity`,
 `likelihoods`; `informed_lanes` or `informed_panels`) -> `informed_sampling`.
 """
 
+from .ahead import recovery_compiled_beside
 from .combinations import combination_moments
 from .coordinates import first_use
 from .crossproducts import CrossProducts, cross_products
@@ -34,6 +35,7 @@ __all__ = [
     "level_moments",
     "name_draws",
     "recover",
+    "recovery_compiled_beside",
     "sample",
     "sample_theta",
 ]

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from ..threads import one_thread
 from .collapsed import residual_precision
 from .compilation import kernel
 from .crossproducts import CrossProducts
@@ -52,8 +52,8 @@ def combination_moments(
     on_rest = np.zeros((len(A), products.rest_size))
     on_rest[:, products.rest_size - products.n_common :] = D
     moments = np.zeros((3, levels, len(A)))
-    accumulate = _accumulate_sparse if products.sparse else _accumulate_dense
-    with threadpool_limits(1):
+    accumulate = _accumulate_sparse if products.sparse else accumulate_dense
+    with one_thread():
         accumulate(
             np.ascontiguousarray(theta),
             products.words,
@@ -67,7 +67,7 @@ def combination_moments(
 
 
 @kernel
-def _accumulate_dense(theta, words, factor, A, D, moments):
+def accumulate_dense(theta, words, factor, A, D, moments):
     table, n_rest = factor_table(words), rest_size(words)
     q = table[0, WIDTH]
     own, panels = level_products(words, q, n_rest + 1)

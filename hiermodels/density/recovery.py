@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from ..threads import one_thread
 from . import lanes, panels
 from .collapsed import log_likelihood, residual_precision
 from .compilation import kernel
@@ -125,7 +125,7 @@ def recover(
     drawn by then, at least the first chunk of every chain, or with `to_the_end` is noted alone.
     """
     theta = np.ascontiguousarray(theta)
-    kernel, ignored = draw_sparse if products.sparse else _draw_dense, np.empty(len(theta))
+    kernel, ignored = draw_sparse if products.sparse else draw_dense, np.empty(len(theta))
 
     def draw(rows: slice, rest: NDArray, head: NDArray) -> None:
         kernel(theta[rows], products.words, rest, head, ignored[rows])
@@ -165,7 +165,7 @@ def _accumulate(
     size = sum(levels * width for levels, width in products.shapes)
     moments = np.zeros((4, size))
     accumulate = _moments_sparse if products.sparse else _moments_dense
-    with threadpool_limits(1):
+    with one_thread():
         accumulate(np.ascontiguousarray(theta), products.words, given_common, moments)
     return moments
 
@@ -187,7 +187,7 @@ def draw_rest(C, u, lambdas, table, noise):
 
 
 @kernel
-def _draw_dense(theta, words, rest, effects, value):
+def draw_dense(theta, words, rest, effects, value):
     """Overwrite standard normals by draws: rest (S, n), effects (S, J, q); write the log-likelihood
     of theta (S,)."""
     table, q, n_rest = factor_table(words), effects.shape[2], rest.shape[1]
@@ -234,7 +234,7 @@ def draw_lanes(Lambda, C, G, v, effects):
 
 @kernel
 def draw_sparse(theta, words, rest, effects, value):
-    """Do as `_draw_dense` where the rest is large; draws of the same theta in turn cost least."""
+    """Do as `draw_dense` where the rest is large; draws of the same theta in turn cost least."""
     table, q = factor_table(words), effects.shape[2]
     own = own_products(words, q)
     C, G, _ = level_scratch(words, q)

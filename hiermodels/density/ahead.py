@@ -1,0 +1,74 @@
+"""The kernels that follow the sampler, compiled by a second process while the first compiles the
+sampler's own: numba compiles one kernel at a time in a process, and whoever fits a first model
+waits for all of them.
+
+The second process leaves what it compiled in the cache. Where it cannot be started or fails,
+nothing is lost but time: the first process then compiles these kernels itself.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from numba import float64, int64
+
+from .combinations import accumulate_dense
+from .recovery import draw_dense
+
+__all__ = ["SIGNATURES", "compile_kernels", "recovery_compiled_beside", "start"]
+
+WORDS = float64[::1]
+TABLE = float64[:, ::1]
+CUBE = float64[:, :, ::1]
+#: The argument types with which a fit calls them, dense kernels alone: large crossed designs have
+#: others, compiled when the first of them is met.
+SIGNATURES = {
+    draw_dense: (TABLE, WORDS, TABLE, CUBE, WORDS),
+    accumulate_dense: (TABLE, WORDS, int64, TABLE, TABLE, CUBE),
+}
+
+
+def compile_kernels() -> None:
+    """What the second process does."""
+    for kernel, signature in SIGNATURES.items():
+        kernel.compile(signature)
+
+
+@contextmanager
+def recovery_compiled_beside() -> Iterator[None]:
+    """Let the kernels of the recovery be compiled during the block; wait for them at its end."""
+    process = start()
+    try:
+        yield
+    except BaseException:
+        if process is not None:
+            process.kill()
+        raise
+    finally:
+        if process is not None:
+            process.wait()
+
+
+def start() -> subprocess.Popen[bytes] | None:
+    """None where there is one core, or where this program is no Python that would run a module."""
+    interpreter = Path(sys.executable or "")
+    if (os.cpu_count() or 1) < 2 or not interpreter.name.lower().startswith("python"):
+        return None
+    package = Path(__file__).parents[2]
+    known = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([str(package), *([known] if known else [])])
+    try:
+        return subprocess.Popen(
+            [str(interpreter), "-c", f"from {__name__} import compile_kernels; compile_kernels()"],
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    except OSError:
+        return None
