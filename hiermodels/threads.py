@@ -1,13 +1,20 @@
-"""One thread for each matrix: the chains of a sampler already keep the cores busy."""
+"""How many cores there are, and one thread for each matrix while chains keep them busy."""
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from functools import cache
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["one_thread"]
+__all__ = ["available_cores", "one_thread"]
+
+
+def available_cores() -> int:
+    """Cores that this process may use, as far as Python can tell."""
+    count = getattr(os, "process_cpu_count", os.cpu_count)
+    return count() or 1
 
 
 def one_thread(user_api: str | None = None) -> AbstractContextManager[object]:

@@ -8,28 +8,27 @@ mode of theta. NUTS then starts from coordinates in which the posterior is near 
 from __future__ import annotations
 
 import ctypes
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, ndtri
 
-from ..threads import one_thread
+from ..threads import available_cores, one_thread
 from .coefficientpriors import from_line_many, to_line
 from .coordinates import PLAIN, PROBIT, SOFT, bend
 from .covariance import sds_and_correlations
 from .information import Point, freeze, not_frozen
 from .informed import informed_callback, informed_expansion
 from .layout import Section
+from .mode import Evaluate, curvature, find_mode, whitening
 from .nuts import run_nuts
-from .pilot import STEP, bends_of, whitening
+from .pilot import bends_of
 from .rows import RowModel, RowProblem, row_model
-from .sampling import FEWEST_TO_JUDGE, MOST_THINNING, available_cores
-from .trace import Trace, least_effective
+from .trace import Trace, sample_enough
 
 __all__ = [
     "COORDINATES",
@@ -45,6 +44,8 @@ COORDINATES = ("informed", "plain")
 """Informed non-centring, and plain non-centring: the same density with nothing frozen."""
 TUNE = {"informed": 200, "plain": 1000}
 TARGET_ACCEPT = {"informed": 0.8, "plain": 0.95}
+SEARCH = 300
+"""Iterations of the search for a mode: there are as many coordinates as coefficients."""
 ENOUGH = {"informed": 0.3, "plain": 0.1}
 """Effective draws wanted per draw; a plain draw takes many gradients."""
 NEWTON = 30
@@ -62,6 +63,11 @@ class Frozen:
     @property
     def words(self) -> NDArray[np.float64]:
         return self.model.words(self.sections)
+
+    @property
+    def density(self) -> Evaluate:
+        """A function of x; the words are laid out once for all of its calls."""
+        return partial(evaluate, words=self.words)
 
     def changed(self, sections: dict[Section, NDArray]) -> Frozen:
         return replace(self, sections=self.sections | sections)
@@ -135,24 +141,6 @@ def point_of(model: RowModel, expanded: NDArray) -> Point:
     return Point(model, expanded[d : d + p], tuple(effects[k][0] for k in model.order))
 
 
-def find_mode(start: NDArray, words: NDArray) -> NDArray[np.float64]:
-    def negative(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        value, gradient = evaluate(x, words)
-        return -value, -gradient
-
-    return minimize(
-        negative, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "gtol": 1e-3}
-    ).x
-
-
-def theta_curvature(x: NDArray, frozen: Frozen) -> NDArray[np.float64]:
-    """Minus the Hessian of the log-density by theta; u is nearly independent of theta."""
-    words, d = frozen.words, frozen.model.n_theta
-    steps = STEP * np.eye(len(x))[:d]
-    rows = [(evaluate(x - e, words)[1] - evaluate(x + e, words)[1])[:d] / (2 * STEP) for e in steps]
-    return 0.5 * (np.array(rows) + np.transpose(rows))
-
-
 def unbent(form: int, theta: float, knee: float) -> float:
     """The t that bends to theta; Newton's steps, for the map increases everywhere."""
     if form == PROBIT:
@@ -175,23 +163,24 @@ def pilot(model: RowModel) -> Frozen:
     frozen, d = first_freeze(model), model.n_theta
     x, theta = np.zeros(model.dimension), np.full(d, np.nan)
     for seed in range(1, FREEZES):
-        x = find_mode(x, frozen.words)
+        x = find_mode(x, frozen.density, iterations=SEARCH)
         found = expand(x, frozen.words)
         frozen = frozen.changed(freeze(model, point_of(model, found), seed=seed))
         x[d:] = 0.0  # the mode of the new approximation at the same theta
         if np.all(np.abs(found[:d] - theta) < CLOSE):
             break
         theta = found[:d].copy()
-    x = find_mode(x, frozen.words)
-    bends, knees = bends_of(model.theta.places, x[:d], theta_curvature(x, frozen))
+    density = frozen.density
+    x = find_mode(x, density, iterations=SEARCH)
+    bends, knees = bends_of(model.theta.places, x[:d], curvature(x, density, first=d))
     frozen = frozen.changed({Section.BENDS: bends, Section.KNEES: knees})
     x[:d] = [
         unbent(form, value, knee) for form, value, knee in zip(bends, x[:d], knees, strict=True)
     ]
-    x = find_mode(x, frozen.words)
-    matrix = theta_curvature(x, frozen)
-    value = evaluate(x, frozen.words)[0]
-    if not (np.isfinite(value) and np.all(np.isfinite(x)) and np.all(np.isfinite(matrix))):
+    density = frozen.density
+    x = find_mode(x, density, iterations=SEARCH)
+    matrix = curvature(x, density, first=d)
+    if not (np.isfinite(density(x)[0]) and np.all(np.isfinite(x)) and np.all(np.isfinite(matrix))):
         raise FloatingPointError("the density is not finite near its mode")
     return frozen.changed({Section.CENTRE: x, Section.SCALE: whitening(matrix)})
 
@@ -218,10 +207,12 @@ def sample_informed(
     with one_thread():
         model = row_model(problem)
         frozen, used = _choose_coordinates(model, coordinates)
-        trace = _sample_enough(
-            frozen,
-            enough=ENOUGH[used],
-            draws=draws,
+        run = partial(
+            run_nuts,
+            frozen.words,
+            density=informed_callback(),
+            expansion=informed_expansion(),
+            dimension=model.dimension,
             tune=TUNE[used] if tune is None else tune,
             chains=chains,
             cores=min(chains, cores or available_cores()),
@@ -230,6 +221,8 @@ def sample_informed(
             progress=progress,
             progress_callback=progress_callback,
         )
+        leading = model.n_theta + model.n_common
+        trace = sample_enough(run, draws=draws, enough=ENOUGH[used], leading=leading)
     return name_draws(model, replace(trace, method=used))
 
 
@@ -242,28 +235,6 @@ def _choose_coordinates(model: RowModel, wanted: str) -> tuple[Frozen, str]:
         except (FloatingPointError, np.linalg.LinAlgError):
             pass
     return without_freeze(model), "plain"
-
-
-def _sample_enough(frozen: Frozen, *, enough: float, draws: int, **settings: Any) -> Trace:
-    """NUTS; where the effective sample is small, more draws, thinned."""
-    words = frozen.words
-
-    def run(n: int) -> Trace:
-        return run_nuts(
-            words,
-            density=informed_callback(),
-            expansion=informed_expansion(),
-            dimension=frozen.model.dimension,
-            draws=n,
-            **settings,
-        )
-
-    trace, m = run(draws), frozen.model.n_theta + frozen.model.n_common
-    if trace.interrupted or draws < FEWEST_TO_JUDGE:
-        return trace
-    wanted = enough * settings["chains"] * draws
-    thinning = min(MOST_THINNING, math.ceil(wanted / least_effective(trace.theta[..., :m])))
-    return trace if thinning <= 1 else run(draws * thinning).thin(thinning)
 
 
 def name_draws(model: RowModel, trace: Trace) -> dict[str, Any]:

@@ -10,17 +10,16 @@ Two densities of the one model (`METHODS`):
 from __future__ import annotations
 
 import ctypes
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numba.core.ccallback import CFunc
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
-from ..threads import one_thread
+from ..threads import available_cores, one_thread
 from .coefficientpriors import LINE, CoefficientPrior, compile_prior, to_line
 from .compilation import Callback
 from .conditional import conditional_callbacks, conditional_expansion, recover_effects
@@ -28,19 +27,17 @@ from .crossproducts import CrossProducts, cross_products
 from .drawing import AS_THEY_ARE, Coefficients, Store, by_block
 from .joint import Extra, Joint, join, with_coordinates
 from .layout import Section, floats
+from .mode import curvature, find_mode, whitening
 from .noncentred import noncentred_callbacks, noncentred_expansion
 from .nuts import run_nuts
-from .pilot import FLATTEST, STEEPEST, STEP, choose_bends, first_guess
+from .pilot import choose_bends, first_guess
 from .problem import GaussianProblem
 from .sampling import (
     ENOUGH,
-    FEWEST_TO_JUDGE,
     LARGEST_FOR_NUTS,
-    MOST_THINNING,
-    available_cores,
     label,
 )
-from .trace import Trace, least_effective
+from .trace import Trace, sample_enough
 
 __all__ = [
     "METHODS",
@@ -177,7 +174,12 @@ def sample_noncentred(
     }
     with one_thread():
         joint = _choose_coordinates(join(products, common_priors), common_priors, method)
-        trace = _sample_enough(joint, method, draws=draws, **settings)
+        trace = sample_enough(
+            partial(_run_nuts, joint, method, **settings),
+            draws=draws,
+            enough=ENOUGH_WITH_EFFECTS if chosen.with_effects else ENOUGH,
+            leading=joint.n_leading,
+        )
     found = _coefficients(joint, chosen, trace, np.random.default_rng([seed, 1]), cores, store)
     return label(products, trace, found)
 
@@ -191,20 +193,22 @@ def _choose_coordinates(
     if METHODS[method].with_effects:
         return joint
     d, m = joint.n_theta, joint.n_leading
-    density = METHODS[method].density(joint)
-    start = joint.sections[Extra.CENTRE].copy()
-    mode = _find_mode(np.zeros(m), density, joint.words)
-    curvature = _curvature(mode, density, joint.words)
-    start[:m] += joint.sections[Extra.SCALE] @ mode
-    bends, knees = choose_bends(joint.products, start[:d], curvature[:d, :d])
+    start, scale = joint.sections[Extra.CENTRE].copy(), joint.sections[Extra.SCALE]
+    mode, curved = _mode_and_curvature(joint, method)
+    start[:m] += scale @ mode
+    bends, knees = choose_bends(joint.products, start[:d], curved[:d, :d])
     joint = with_coordinates(joint, {Extra.CENTRE: start, Extra.BENDS: bends, Extra.KNEES: knees})
-    mode = _find_mode(np.zeros(m), density, joint.words)
-    curvature = _curvature(mode, density, joint.words)
-    scale = joint.sections[Extra.SCALE]
+    mode, curved = _mode_and_curvature(joint, method)
     start[:m] += scale @ mode
     return with_coordinates(
-        joint, {Extra.CENTRE: start, Extra.SCALE: scale @ _whitening(curvature, d)}
+        joint, {Extra.CENTRE: start, Extra.SCALE: scale @ _whitening(curved, d)}
     )
+
+
+def _mode_and_curvature(joint: Joint, method: str) -> tuple[NDArray, NDArray]:
+    density = partial(_evaluate, density=METHODS[method].density(joint), words=joint.words)
+    mode = find_mode(np.zeros(joint.n_leading), density)
+    return mode, curvature(mode, density)
 
 
 def _first_coordinates(joint: Joint, common_priors: tuple[CoefficientPrior, ...]) -> Joint:
@@ -230,51 +234,13 @@ def _on_line(common_priors: tuple[CoefficientPrior, ...]) -> NDArray[np.bool_]:
     return np.array([compile_prior(prior).line == LINE for prior in common_priors], bool)
 
 
-def _find_mode(start: NDArray, density: CFunc, words: NDArray) -> NDArray[np.float64]:
-    def negative(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        value, gradient = _evaluate(x, density, words)
-        if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
-            return np.inf, np.zeros_like(x)
-        return -value, -gradient
-
-    return minimize(
-        negative, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-3}
-    ).x
-
-
-def _curvature(x: NDArray, density: CFunc, words: NDArray) -> NDArray[np.float64]:
-    """Minus the Hessian of the log-density."""
-    steps = STEP * np.eye(len(x))
-    rows = [
-        (_evaluate(x - e, density, words)[1] - _evaluate(x + e, density, words)[1]) / (2 * STEP)
-        for e in steps
-    ]
-    return 0.5 * (np.array(rows) + np.transpose(rows))
-
-
-def _whitening(curvature: NDArray[np.float64], d: int) -> NDArray[np.float64]:
+def _whitening(curved: NDArray[np.float64], d: int) -> NDArray[np.float64]:
     """Inverse square root of the curvature, coefficients in units of their own width first."""
-    if not np.all(np.isfinite(curvature)):
-        return np.eye(len(curvature))
-    width = np.ones(len(curvature))
-    width[d:] = 1.0 / np.sqrt(np.maximum(np.diag(curvature)[d:], 1e-8))
-    values, vectors = np.linalg.eigh(curvature * np.outer(width, width))
-    return width[:, None] * vectors / np.sqrt(np.clip(values, FLATTEST, STEEPEST))
-
-
-def _sample_enough(joint: Joint, method: str, *, draws: int, **settings: Any) -> Trace:
-    """NUTS; where the effective sample is small, more draws, thinned."""
-    trace = _run_nuts(joint, method, draws=draws, **settings)
-    if trace.interrupted or draws < FEWEST_TO_JUDGE:
-        return trace
-    enough = ENOUGH_WITH_EFFECTS if METHODS[method].with_effects else ENOUGH
-    wanted = enough * settings["chains"] * draws
-    thinning = min(
-        MOST_THINNING, math.ceil(wanted / least_effective(trace.theta[..., : joint.n_leading]))
-    )
-    if thinning <= 1:
-        return trace
-    return _run_nuts(joint, method, draws=draws * thinning, **settings).thin(thinning)
+    if not np.all(np.isfinite(curved)):
+        return np.eye(len(curved))
+    width = np.ones(len(curved))
+    width[d:] = 1.0 / np.sqrt(np.maximum(np.diag(curved)[d:], 1e-8))
+    return width[:, None] * whitening(curved * np.outer(width, width))
 
 
 def _run_nuts(joint: Joint, method: str, **settings: Any) -> Trace:

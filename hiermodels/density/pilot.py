@@ -8,22 +8,20 @@ whiten.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from .coordinates import PLAIN, PROBIT, SOFT, Coordinates, evaluate
 from .covariance import Places
 from .crossproducts import CrossProducts
+from .mode import curvature, find_mode, whitening
 
 __all__ = ["choose_coordinates"]
 
-STEP = 1e-3
-"""Of the differences of the gradient; parameters are logarithms, so of order one."""
 KNEE_SHIFT = 1.0
 """Measured on `blossoms`: a knee above the posterior's shoulder mixes better than one below."""
-FLATTEST, STEEPEST = 0.25, 1e12
-"""Curvatures are kept between: a flatter direction says more of the mode than of the posterior."""
 
 
 def choose_coordinates(products: CrossProducts) -> Coordinates:
@@ -32,13 +30,14 @@ def choose_coordinates(products: CrossProducts) -> Coordinates:
     plain = Coordinates(
         centre=np.zeros(d), scale=np.eye(d), bends=np.full(d, PLAIN), knees=np.zeros(d)
     )
-    mode = _find_mode(first_guess(products), products.words)
-    bends, knees = choose_bends(products, mode, _curvature(mode, products.words))
+    density = partial(evaluate, words=products.words)
+    mode = find_mode(first_guess(products), density)
+    bends, knees = choose_bends(products, mode, curvature(mode, density))
     bent = Coordinates(centre=plain.centre, scale=plain.scale, bends=bends, knees=knees)
-    words = bent.write(products.words)
-    mode = _find_mode(mode, words)
+    density = partial(evaluate, words=bent.write(products.words))
+    mode = find_mode(mode, density)
     return Coordinates(
-        centre=mode, scale=whitening(_curvature(mode, words)), bends=bends, knees=knees
+        centre=mode, scale=whitening(curvature(mode, density)), bends=bends, knees=knees
     )
 
 
@@ -50,28 +49,6 @@ def first_guess(products: CrossProducts) -> NDArray[np.float64]:
     if products.theta.log_sigma >= 0:
         guess[products.theta.log_sigma] = np.log(0.8 * products.residual_scale)
     return guess
-
-
-def _find_mode(start: NDArray[np.float64], words: NDArray[np.float64]) -> NDArray[np.float64]:
-    def negative(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        value, gradient = evaluate(x, words)
-        if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
-            return np.inf, np.zeros_like(x)
-        return -value, -gradient
-
-    return minimize(
-        negative, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-3}
-    ).x
-
-
-def _curvature(x: NDArray[np.float64], words: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Minus the Hessian of the log-density."""
-    d = len(x)
-    rows = np.empty((d, d))
-    for k in range(d):
-        step = STEP * np.eye(d)[k]
-        rows[k] = (evaluate(x - step, words)[1] - evaluate(x + step, words)[1]) / (2 * STEP)
-    return 0.5 * (rows + rows.T)
 
 
 def choose_bends(
@@ -91,11 +68,3 @@ def bends_of(
         knees[places.sd] = mode[places.sd] + np.log(spread[places.sd]) + KNEE_SHIFT
         bends[places.partial[places.partial >= 0]] = PROBIT
     return bends, knees
-
-
-def whitening(curvature: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inverse square root of the curvature."""
-    if not np.all(np.isfinite(curvature)):
-        return np.eye(len(curvature))
-    values, vectors = np.linalg.eigh(curvature)
-    return vectors / np.sqrt(np.clip(values, FLATTEST, STEEPEST))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..threads import one_thread
+from ..threads import available_cores, one_thread
 from .coordinates import density_callback, expansion_callback
 from .covariance import sds_and_correlations
 from .crossproducts import CrossProducts, cross_products
@@ -20,7 +19,7 @@ from .nuts import run_nuts
 from .pilot import choose_coordinates
 from .problem import GaussianProblem
 from .recovery import recover, recover_thinned
-from .trace import Trace, least_effective
+from .trace import Trace, sample_enough
 
 __all__ = ["label", "name_draws", "sample", "sample_theta"]
 
@@ -29,14 +28,8 @@ LARGEST_FOR_NUTS = 400
 section 5)."""
 LEAST_ACCEPTED = 0.5
 """Below this the posterior is not like its approximation at the mode, and NUTS is better."""
-ENOUGH, MOST_THINNING, FEWEST_TO_JUDGE = 0.5, 8, 200
-"""Effective draws wanted per draw; at most so many times the draws; too few draws to tell."""
-
-
-def available_cores() -> int:
-    """Cores that this process may use, as far as Python can tell."""
-    count = getattr(os, "process_cpu_count", os.cpu_count)
-    return count() or 1
+ENOUGH = 0.5
+"""Effective draws wanted per draw."""
 
 
 def sample_theta(
@@ -57,12 +50,12 @@ def sample_theta(
     With a `store` a sampler that has coefficients on its way keeps them. One thread of BLAS per
     chain: chains already use the cores.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "chains": chains,
         "cores": min(chains, cores or available_cores()),
         "seed": seed,
     }
-    tuning = {
+    tuning: dict[str, Any] = {
         "tune": tune,
         "target_accept": target_accept,
         "progress": progress,
@@ -76,28 +69,19 @@ def sample_theta(
             )
             if trace.interrupted or trace.statistics["accepted"].mean() > LEAST_ACCEPTED:
                 return trace
-        return _sample_enough(
-            words,
-            density=density_callback(words),
-            expansion=expansion_callback(),
-            dimension=products.theta.size,
+        return sample_enough(
+            partial(
+                run_nuts,
+                words,
+                density=density_callback(words),
+                expansion=expansion_callback(),
+                dimension=products.theta.size,
+                **settings,
+                **tuning,
+            ),
             draws=draws,
-            **settings,
-            **tuning,
+            enough=ENOUGH,
         )
-
-
-def _sample_enough(words: NDArray[np.float64], *, draws: int, **settings: Any) -> Trace:
-    """NUTS; where the effective sample is small, as when an sd may be zero, more draws, thinned."""
-    trace = run_nuts(words, draws=draws, **settings)
-    if trace.interrupted or draws < FEWEST_TO_JUDGE:
-        return trace
-    thinning = min(
-        MOST_THINNING, math.ceil(ENOUGH * settings["chains"] * draws / least_effective(trace.theta))
-    )
-    if thinning <= 1:
-        return trace
-    return run_nuts(words, draws=draws * thinning, **settings).thin(thinning)
 
 
 def sample(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +12,10 @@ from numpy.typing import NDArray
 
 from .drawing import Coefficients
 
-__all__ = ["Trace", "least_effective"]
+__all__ = ["Trace", "least_effective", "sample_enough"]
+
+MOST_THINNING, FEWEST_TO_JUDGE = 8, 200
+"""At most so many times the draws; too few draws to tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +66,19 @@ def least_effective(theta: NDArray[np.float64]) -> float:
         float(array_stats.ess(theta[..., k], chain_axis=0, draw_axis=1))
         for k in range(theta.shape[2])
     )
+
+
+def sample_enough(
+    run: Callable[..., Trace], *, draws: int, enough: float, leading: int | None = None
+) -> Trace:
+    """``run(draws=...)``; where fewer than `enough` draws in one are effective, more, thinned.
+
+    The effective sample size is that of the `leading` elements of theta, or of all.
+    """
+    trace = run(draws=draws)
+    if trace.interrupted or draws < FEWEST_TO_JUDGE:
+        return trace
+    wanted = enough * len(trace.theta) * draws
+    thinning = math.ceil(wanted / least_effective(trace.theta[..., :leading]))
+    thinning = min(MOST_THINNING, thinning)
+    return trace if thinning <= 1 else run(draws=draws * thinning).thin(thinning)
