@@ -1,5 +1,6 @@
 """Each kernel is compiled once, whatever arrays come in, and also in a read-only package."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -98,3 +99,24 @@ def test_a_read_only_package_is_cached_in_the_users_folder(read_only_package, tm
 def test_without_any_folder_to_write_to_kernels_compile_all_the_same(read_only_package):
     hits, where = run_from_read_only_package(read_only_package, read_only_package / "no home")
     assert (hits, where) == (0, "None")
+
+
+SMALL = """
+from hiermodels.density.compilation import kernel
+@kernel
+def double(x):
+    return x + x
+"""
+
+
+def test_variants_never_share_a_file(tmp_path, monkeypatch):
+    """As when two processes compile one each and neither has seen the other's index."""
+    (tmp_path / "small_kernel.py").write_text(SMALL)
+    monkeypatch.syspath_prepend(tmp_path)
+    for argument in (1.5, np.ones(2)):
+        module = importlib.import_module("small_kernel")
+        np.testing.assert_array_equal(module.double(argument), 2 * argument)
+        (index,) = tmp_path.rglob("*.nbi")
+        index.unlink()
+        del sys.modules["small_kernel"]
+    assert len(list(tmp_path.rglob("*.nbc"))) == 2

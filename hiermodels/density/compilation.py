@@ -16,6 +16,7 @@ from typing import Any
 
 import numba
 from numba.core import ccallback
+from numba.core.caching import IndexDataCacheFile
 from numba.core.ccallback import CFunc
 from numba.core.registry import cpu_target
 from numba.core.sigutils import normalize_signature
@@ -40,13 +41,30 @@ def _stamp(folder: Path) -> str:
     return digest.hexdigest()
 
 
+class _CacheFile(IndexDataCacheFile):
+    """Compiled code under a name of its types.
+
+    Numba numbers the variants of a kernel: two processes that compile one each at the same moment
+    would write the same file. An entry of the index that is lost so is compiled once more.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+        name = self._index_name.replace(".nbi", f".{digest}.nbc")
+        self._save_data(name, data)
+        self._save_index(self._load_index() | {key: name})
+
+
 def _cache_on_disk(compiled: Any, function: Callable) -> None:
     try:
         compiled.enable_caching()
     except RuntimeError:  # neither the package's folder nor the user's: each process compiles anew
         return
     folder = Path(function.__code__.co_filename).parent
-    compiled._cache._cache_file._source_stamp = _stamp(folder)
+    found = compiled._cache._cache_file
+    compiled._cache._cache_file = _CacheFile(
+        found._cache_path, found._index_name.removesuffix(".nbi"), _stamp(folder)
+    )
 
 
 def kernel(
