@@ -2,7 +2,6 @@
 kernels."""
 
 import _thread
-import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -118,9 +117,16 @@ def test_thinning_keeps_count_of_steps_and_divergences():
 
 def test_an_interrupt_returns_the_draws_so_far():
     problem = make_problem(4, **CROSSED)
-    sample(problem, draws=10, tune=10, chains=2)
-    threading.Timer(1.0, _thread.interrupt_main).start()
-    result = sample(problem, draws=1_000_000, tune=100, chains=2, cores=2)
+    told = []
+
+    def interrupt(chains):
+        if not told and min(chain.finished_draws for chain in chains) > 200:
+            told.append(True)
+            _thread.interrupt_main()
+
+    result = sample(
+        problem, draws=1_000_000, tune=100, chains=2, cores=2, progress_callback=interrupt
+    )
     assert result["interrupted"]
     n = result["sigma"].shape[1]
     assert 0 < n < 1_000_000
