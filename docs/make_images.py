@@ -1,4 +1,5 @@
-"""The pictures of the concept pages, from shipped data: ``python docs/make_images.py``.
+"""The pictures of the concept pages, from shipped and simulated data:
+``python docs/make_images.py``.
 
 Everything drawn is a number of a fit; the one thing computed here are the coordinates that the
 engines use, written out densely for a model small enough for that.
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -17,7 +19,7 @@ import matplotlib.pyplot as plt
 import hiermodels as hm
 
 IMAGES = Path(__file__).parent / "images"
-BLUE, GREY = "#0072B2", "#777777"
+BLUE = "#0072B2"
 SEED = 1
 
 
@@ -28,20 +30,32 @@ def save(figure: plt.Figure, name: str) -> None:
 
 
 def shrinkage() -> None:
-    """Intercept and slope of each site at once."""
-    fit = hm.fit("y ~ x + (x | site)", hm.load_dataset("sites"), random_seed=SEED)
-    axis = fit.plot.plane("site")
-    save(axis.figure, "concept_shrinkage.png")
+    """Intercept and slope of each subject at once."""
+    data = hm.load_dataset("sleepstudy")
+    fit = hm.fit("Reaction ~ Days + (Days | Subject)", data, random_seed=SEED)
+    save(fit.plot.plane("Subject").figure, "concept_shrinkage.png")
+
+
+def wards(*, wards: int, patients: int, intercept: float, sd: float) -> pd.DataFrame:
+    """An event or none in each patient of a ward, more often the longer the stay."""
+    rng = np.random.default_rng(SEED)
+    ward = np.repeat(np.arange(wards), patients)
+    stay = rng.uniform(0, 10, len(ward))
+    chance = 1 / (1 + np.exp(-(intercept + 0.5 * (stay - 5) + rng.normal(0, sd, wards)[ward])))
+    return pd.DataFrame(
+        {
+            "event": rng.binomial(1, chance),
+            "stay": stay,
+            "ward": [f"w{k:02}" for k in ward],
+        }
+    )
 
 
 def icc_scales() -> None:
-    """The same counts, their variance shared out on two scales."""
-    fit = hm.fit(
-        "incidents ~ treatment + (1 | center)",
-        hm.load_dataset("rehab"),
-        family="poisson",
-        random_seed=SEED,
-    )
+    """The same rare events, their variance shared out on two scales."""
+    data = wards(wards=60, patients=40, intercept=-3.5, sd=1.3)
+    print("events:", data["event"].mean())
+    fit = hm.fit("event ~ 1 + (1 | ward)", data, family="bernoulli", random_seed=SEED)
     figure, axes = plt.subplots(2, 1, figsize=(8, 5.6), layout="constrained")
     for axis, scale in zip(axes, ("latent", "data"), strict=True):
         fit.plot.variance(scale=scale, ax=axis)
@@ -50,16 +64,12 @@ def icc_scales() -> None:
 
 
 def targets() -> None:
-    """The same model asked for a site in the middle, and for the average over sites."""
-    fit = hm.fit(
-        "y ~ x + (1 | site)",
-        hm.load_dataset("sites_nb"),
-        family="negbinomial",
-        random_seed=SEED,
-    )
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4.4), sharey=True, layout="constrained")
-    fit.plot.predictions("x", group="site", points=False, ax=axes[0])
-    fit.plot.predictions("x", target="marginal", interval=True, points=False, ax=axes[1])
+    """The same model asked for a ward in the middle, and for the average over wards."""
+    data = wards(wards=20, patients=40, intercept=0, sd=2)
+    fit = hm.fit("event ~ stay + (1 | ward)", data, family="bernoulli", random_seed=SEED)
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
+    fit.plot.predictions("stay", group="ward", points=False, ax=axes[0])
+    fit.plot.predictions("stay", target="marginal", points=False, ax=axes[1])
     save(figure, "concept_targets.png")
 
 
@@ -68,7 +78,9 @@ def coordinates(y: np.ndarray, index: np.ndarray, fit: hm.Fit, se: np.ndarray) -
 
     ``M = Lambda'C Lambda + D0,  R R' = M,  u = R'w - R^-1 r`` with w = (z, Intercept), densely.
     """
-    posterior = fit.idata["posterior"].to_dataset().stack(s=("chain", "draw")).isel(s=slice(0, 1500))
+    posterior = (
+        fit.idata["posterior"].to_dataset().stack(s=("chain", "draw")).isel(s=slice(0, 1500))
+    )
     name = fit.design.blocks[0].name
     sd = posterior[f"sd_{name}"].to_numpy().reshape(-1)
     effects = posterior[f"b_{name}"].transpose("s", name, f"{name}_term").to_numpy()[:, :, 0]
@@ -130,7 +142,5 @@ def engines() -> None:
 
 
 if __name__ == "__main__":
-    shrinkage()
-    icc_scales()
-    targets()
-    engines()
+    for make in (shrinkage, icc_scales, targets, engines):
+        make()
