@@ -48,7 +48,10 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "header_links_before_dropdown": 7,
 }
-html_static_path: list[str] = []
+#: Pages that stand alone have no section to navigate.
+html_sidebars: dict[str, list[str]] = {
+    page: [] for page in ("index", "getting_started", "mathematics")
+}
 
 #: What a notebook links to outside its folder, and the page that it is here.
 LINKS = (
