@@ -81,7 +81,7 @@ class Fit:
 
     @property
     def plot(self) -> PredictionPlots:
-        """The pictures: ``fit.plot.forest("site")``, ``fit.plot.shrinkage("site")``."""
+        """The pictures, such as ``fit.plot.forest("site")``, ``fit.plot.shrinkage("site")``."""
         from hiermodels.prediction_plots import PredictionPlots
 
         return PredictionPlots(self)
