@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ __all__ = [
     "log_likelihood",
     "not_exact",
     "thinned_for_groups",
+    "warn_of",
 ]
 
 type Array = np.ndarray
@@ -389,7 +391,8 @@ class Elpd:
     """Expected log predictive density of what is left out. Made by `leave_out`.
 
     ``unit`` is ``"row"`` or the grouping factor; ``labels`` of what is left out, ``pointwise`` and
-    ``pareto_k`` (units,). ``data`` is ArviZ's own result.
+    ``pareto_k`` (units,). ``data`` is ArviZ's own result. ``refitted`` are the labels whose part is
+    that of a fit without them, whatever their ``pareto_k``.
     """
 
     method: str
@@ -401,6 +404,7 @@ class Elpd:
     p: float
     n_draws: int
     data: Any
+    refitted: tuple[Any, ...] = ()
 
     @property
     def elpd(self) -> float:
@@ -412,10 +416,20 @@ class Elpd:
 
     @property
     def bad(self) -> tuple[Any, ...]:
-        """What has too few effective draws: Pareto k above the limit."""
+        """What has too few effective draws: Pareto k above the limit, and no fit without it."""
         return tuple(
-            label for label, k in zip(self.labels, self.pareto_k, strict=True) if k > self.good_k
+            label
+            for label, k in zip(self.labels, self.pareto_k, strict=True)
+            if k > self.good_k and label not in self.refitted
         )
+
+    def with_parts(self, pointwise: Array, *, refitted: tuple[Any, ...]) -> Elpd:
+        """With other figures of some units, in ArviZ's result as well."""
+        data = copy(self.data)
+        data.elpd_i = data.elpd_i.copy(data=pointwise)
+        data.elpd = float(pointwise.sum())
+        data.se = float(np.sqrt(len(pointwise) * pointwise.var()))
+        return replace(self, pointwise=pointwise, refitted=refitted, data=data)
 
     def words(self) -> list[str]:
         """What was found, and whether it can be trusted."""
@@ -424,31 +438,53 @@ class Elpd:
             f"elpd {self.elpd:.1f} (standard error {self.se:.1f}), "
             f"effective number of parameters {self.p:.1f}",
         ]
-        if not self.bad:
-            return [*lines, f"All Pareto k below {self.good_k:.2f}: the estimate can be trusted."]
-        shown = ", ".join(map(str, self.bad[:5])) + (", …" if len(self.bad) > 5 else "")
-        return [*lines, self.complaint(shown)]
+        if self.refitted:
+            lines.append(
+                f"Pareto k above {self.good_k:.2f} for {self.count(self.refitted)}: refitted "
+                + ("without it." if len(self.refitted) == 1 else "without each of them.")
+            )
+        if self.bad:
+            return [*lines, self.complaint()]
+        rest = "All other" if self.refitted else "All"
+        return [*lines, f"{rest} Pareto k below {self.good_k:.2f}: the estimate can be trusted."]
 
-    def complaint(self, shown: str) -> str:
-        return (
-            f"Pareto k above {self.good_k:.2f} for {len(self.bad)} of {len(self.labels)} "
-            f"({shown}): without them the posterior is another, and their part is too uncertain. "
+    def count(self, some: Sequence[Any]) -> str:
+        """How many, and which."""
+        shown = ", ".join(map(str, some[:5])) + (", …" if len(some) > 5 else "")
+        return f"{len(some)} of {len(self.labels)} ({shown})"
+
+    def complaint(self) -> str:
+        repair = (
             "Look at them, or fit without each."
+            if self.unit == "row"
+            else f"logo({self.unit!r}, refit=True) fits without each."
+        )
+        return (
+            f"Pareto k above {self.good_k:.2f} for {self.count(self.bad)}: without them the "
+            f"posterior is another, and their part is too uncertain. {repair}"
         )
 
     def table(self) -> Table:
         """What each unit left out contributes."""
-        return Table(
-            {self.unit: list(self.labels), "elpd": self.pointwise, "pareto_k": self.pareto_k},
-            title=self.words()[0],
-        )
+        columns = {self.unit: list(self.labels), "elpd": self.pointwise, "pareto_k": self.pareto_k}
+        if self.refitted:
+            columns["refitted"] = [label in self.refitted for label in self.labels]
+        return Table(columns, title=self.words()[0], note=" ".join(self.words()[1:]))
 
     def __repr__(self) -> str:
         return "\n".join(self.words())
 
 
-def leave_out(values: Array, *, labels: Sequence[Any], unit: str, method: str, chains: int) -> Elpd:
-    """PSIS by ArviZ of log predictive densities, (S, units).
+def leave_out(
+    values: Array,
+    *,
+    labels: Sequence[Any],
+    unit: str,
+    method: str,
+    chains: int,
+    told: bool = True,
+) -> Elpd:
+    """PSIS by ArviZ of log predictive densities, (S, units); ``told`` warns.
 
     Warns
     -----
@@ -472,9 +508,15 @@ def leave_out(values: Array, *, labels: Sequence[Any], unit: str, method: str, c
         n_draws=len(values),
         data=found,
     )
-    if made.bad:
-        warnings.warn(made.words()[-1], ImportanceWarning, skip_file_prefixes=(PACKAGE,))
+    if told:
+        warn_of(made)
     return made
+
+
+def warn_of(found: Elpd) -> None:
+    """A warning of what is left with a Pareto k too high."""
+    if found.bad:
+        warnings.warn(found.complaint(), ImportanceWarning, skip_file_prefixes=(PACKAGE,))
 
 
 def as_tree(values: Array, chains: int) -> xr.DataTree:

@@ -624,14 +624,24 @@ class Fit:
             chains=self.idata["posterior"].sizes["chain"],
         )
 
-    def logo(self, group: str | None = None, *, random_seed: int | None = None) -> Elpd:
+    def logo(
+        self,
+        group: str | None = None,
+        *,
+        refit: bool | None = None,
+        random_seed: int | None = None,
+    ) -> Elpd:
         """Leave one group out: how well the model predicts a new level with all its rows.
 
         ``log p(y_j | y_-j)``. In Gaussian models with normal priors of the coefficients these and
         all group effects are integrated out exactly in each draw of the sds, correlations and
         sigma; elsewhere the effects of the level, by importance sampling in each draw, of the
-        finest factor. Warns of levels with a Pareto k beyond ArviZ's limit.
+        finest factor. For levels with a Pareto k beyond ArviZ's limit the model is fitted again
+        without them, and their part comes from there: ``refit=None`` does so for up to 20 levels
+        and with a compiled engine, ``True`` always, ``False`` never, and then warns of them.
         """
+        from hiermodels.refits import refit_levels
+
         self._blocks(None)
         block = self.design.block(group)
         if comparison.not_exact(self.design, self.priors):
@@ -642,13 +652,18 @@ class Fit:
             draws = comparison.thinned_for_groups(self.design, self.draws)
             values = comparison.held_out_groups(self.design, draws, self.priors, block)
         whole = len(values) == self.draws.n
-        return comparison.leave_out(
+        found = comparison.leave_out(
             values,
             labels=block.levels,
             unit=block.name,
             method="LOGO",
             chains=self.idata["posterior"].sizes["chain"] if whole else 1,
+            told=False,
         )
+        seed = self._seed(random_seed)
+        found = refit_levels(found, self, block, asked=refit, seed=seed)
+        comparison.warn_of(found)
+        return found
 
     def squeeze_sensitivity(
         self, constants: Sequence[float] = (0.05, 0.25, 0.5, 1.0), *, progressbar: bool = True

@@ -58,6 +58,7 @@ ORDER = [
     "prediction_plots",
     "results",
     "fitting",
+    "refits",
     "bridge",
     "fixed_effects",
     "pooling_plots",
