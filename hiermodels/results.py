@@ -44,6 +44,7 @@ from hiermodels.variance import (
 if TYPE_CHECKING:
     import xarray as xr
 
+    from hiermodels.dropped_terms import DroppedTerms
     from hiermodels.prediction_plots import PredictionPlots
 
 __all__ = ["CI_PROB", "Fit"]
@@ -664,6 +665,53 @@ class Fit:
         found = refit_levels(found, self, block, asked=refit, seed=seed)
         comparison.warn_of(found)
         return found
+
+    def drop_terms(
+        self,
+        group: str | None = None,
+        *,
+        rope: float | Mapping[str, float] | None = None,
+        likelihood_ratio: bool = False,
+        ci_prob: float = CI_PROB,
+        random_seed: int | None = None,
+        progressbar: bool = True,
+    ) -> DroppedTerms:
+        """What each term is worth: the model fitted again without it, with the same settings.
+
+        ``loo`` and ``logo`` are the elpd of the fit less that of the fit without the term, with the
+        standard error of the difference: positive where the term helps to predict a row, or a level
+        of ``group`` (None: the only factor, or the finest of nested ones), that was left out. Terms
+        within an interaction stay, as does the intercept of a group that has slopes; a factor goes
+        with all its columns.
+
+        Parameters
+        ----------
+        rope
+            Half the width of the region around zero in which a coefficient, or an sd of group
+            effects, has no practical importance. A number: on the linear predictor, for one sd of a
+            numeric column or one category. By term, ``{"x": 0.2}``: in the unit of the coefficient.
+            None is a tenth of the sd of the response; with a logit link of pi / sqrt(3), so 0.18,
+            with cloglog 0.13, with a log or probit link 0.1.
+        likelihood_ratio
+            Put beside it a table of likelihood-ratio tests, ``.likelihood_ratio``: maxima of the
+            likelihood without priors, exact where the model is Gaussian, else by Laplace's
+            approximation.
+
+        Returns a frame with a row for each coefficient, and ``fits``, those without each term.
+
+        Source: Vehtari, Gelman & Gabry 2017; Kruschke 2018 for the region and its tenth.
+        """
+        from hiermodels.dropped_terms import drop_terms
+
+        return drop_terms(
+            self,
+            group,
+            rope=rope,
+            likelihood_ratio=likelihood_ratio,
+            ci_prob=ci_prob,
+            seed=self._seed(random_seed),
+            progressbar=progressbar,
+        )
 
     def squeeze_sensitivity(
         self, constants: Sequence[float] = (0.05, 0.25, 0.5, 1.0), *, progressbar: bool = True
