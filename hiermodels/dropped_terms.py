@@ -122,9 +122,7 @@ def drop_terms(
         less = fits[drop.label] = fit_again(model, fit)
         own = Scores.of_part(less, fit, block, seed=seed, notes=notes, label=drop.label)
         worth = whole.less(own)
-        rows += [
-            {**row, **worth} for row in coefficient_rows(fit, drop, widths, ci_prob=ci_prob)
-        ]
+        rows += [{**row, **worth} for row in coefficient_rows(fit, drop, widths, ci_prob=ci_prob)]
     made = DroppedTerms(
         pd.DataFrame(rows),
         title=(
@@ -189,7 +187,9 @@ class Scores:
         loo = attempt("loo", "with all", fit.loo, notes)
         logo = None
         if block is not None:
-            logo = attempt("logo", "with all", lambda: fit.logo(block.name, random_seed=seed), notes)
+            logo = attempt(
+                "logo", "with all", lambda: fit.logo(block.name, random_seed=seed), notes
+            )
         return cls(loo=loo, logo=logo, block=block)
 
     @classmethod

@@ -75,7 +75,10 @@ def maximise(design: Design, priors: Priors) -> Maximum:
     start = objective.start()
     unit = 1 / np.sqrt(np.maximum(objective.curvatures(start), FLATTEST))
     found = minimize(
-        lambda t: objective(start + unit * t), np.zeros(len(start)), method="BFGS", jac=None,
+        lambda t: objective(start + unit * t),
+        np.zeros(len(start)),
+        method="BFGS",
+        jac=None,
         options={"gtol": 1e-4, "eps": STEP},
     )
     if not np.isfinite(found.fun):
@@ -119,9 +122,7 @@ class Objective:
 
     def without_groups(self, beta: Array) -> tuple[float, Array]:
         values, slopes = self.rows(self.linear(beta))
-        gradient = [
-            p.X.T @ s for p, s in zip(self.problem.predictors, slopes, strict=True)
-        ]
+        gradient = [p.X.T @ s for p, s in zip(self.problem.predictors, slopes, strict=True)]
         return -float(values.sum()), -np.concatenate(gradient)
 
     def curvatures(self, at: Array) -> Array:
@@ -284,7 +285,10 @@ class Factors:
 def triangle(block: BlockData) -> tuple[list[int], list[int]]:
     """The rows and columns of the entries of Lambda that are free."""
     places = [
-        (row, column) for part in block.parts for i, row in enumerate(part) for column in part[: i + 1]
+        (row, column)
+        for part in block.parts
+        for i, row in enumerate(part)
+        for column in part[: i + 1]
     ]
     return [row for row, _ in places], [column for _, column in places]
 

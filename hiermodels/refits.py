@@ -93,9 +93,7 @@ def level_density(fit: Fit, other: Fit, block: Block, j: int, *, seed: int) -> A
     """log p(y_j | y_-j, theta), or p(y_j | beta, theta), in the draws of this fit or another."""
     if comparison.not_exact(fit.design, fit.priors):
         some: Draws | None = None if other is fit else fit.draws
-        found = integrated_groups(
-            fit.design, other.draws, block.name, seed=seed, only=j, near=some
-        )
+        found = integrated_groups(fit.design, other.draws, block.name, seed=seed, only=j, near=some)
         return found[:, 0]
     draws = comparison.thinned_for_groups(fit.design, other.draws)
     return comparison.held_out_groups(fit.design, draws, fit.priors, block)[:, j]

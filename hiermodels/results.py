@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from hiermodels.dropped_terms import DroppedTerms
+    from hiermodels.influence import Influence
     from hiermodels.prediction_plots import PredictionPlots
 
 __all__ = ["CI_PROB", "Fit"]
@@ -665,6 +666,35 @@ class Fit:
         found = refit_levels(found, self, block, asked=refit, seed=seed)
         comparison.warn_of(found)
         return found
+
+    def influence(
+        self,
+        group: str | None = None,
+        *,
+        refit: bool | None = None,
+        ci_prob: float = CI_PROB,
+        random_seed: int | None = None,
+    ) -> Influence:
+        """What each level does to the estimates: common effects, sds, ICC without its rows.
+
+        By importance weights ``1 / p(y_j | y_-j, theta)`` over the draws; where Pareto k is beyond
+        ArviZ's limit the model is fitted again without the level, as in `logo` (``refit``). ``shift``
+        is how far a posterior mean moves, in posterior sds; the rows come in its order. Variances
+        that depend on predictors are averaged over all rows, those of the level too. ``.plot()``
+        draws the shifts.
+
+        Raises
+        ------
+        NotAvailableError
+            Beyond the Gaussian a level with levels of another factor within it; ``refit=True``
+            fits without each level.
+
+        Source: Vehtari et al. 2024, JMLR 25(72), for the weights.
+        """
+        from hiermodels.influence import influence
+
+        self._blocks(None)
+        return influence(self, group, refit=refit, ci_prob=ci_prob, seed=self._seed(random_seed))
 
     def drop_terms(
         self,

@@ -61,6 +61,8 @@ ORDER = [
     "results",
     "fitting",
     "refits",
+    "influence_plots",
+    "influence",
     "bridge",
     "fixed_effects",
     "pooling_plots",
