@@ -166,7 +166,7 @@ class Notes:
 
     def sentences(self) -> Iterator[str]:
         if self.refitted:
-            yield f"logo refitted {self.refitted} times without a level whose Pareto k was too high."
+            yield f"logo: {self.refitted} fits without a level whose Pareto k was too high."
         if self.unsure:
             yield f"Pareto k too high, their part is uncertain: {'; '.join(self.unsure)}."
         for reason, labels in self.missing.items():
@@ -265,12 +265,13 @@ class Rope:
     """Half the width of the region of practical equivalence.
 
     ``unit`` is that on the linear predictor for one sd of a numeric column, or for a category;
-    ``given`` those of single terms, in the unit of their coefficients.
+    ``given`` those of single terms, in the unit of their coefficients; ``reason`` says where the
+    default is from.
     """
 
     unit: float
     given: Mapping[str, float]
-    chosen: bool
+    reason: str
 
     @classmethod
     def of(cls, design: Design, rope: float | Mapping[str, float] | None) -> Rope:
@@ -280,7 +281,7 @@ class Rope:
         for value in (unit, *given.values()):
             if not (np.isfinite(value) and value > 0):
                 raise DataError(f"rope={value:g}: half the width of a region is above 0")
-        return cls(unit=unit, given=given, chosen=chosen)
+        return cls(unit=unit, given=given, reason="" if chosen else reason(design))
 
     def check(self, names: list[str]) -> None:
         for name in self.given:
@@ -289,6 +290,11 @@ class Rope:
                     f"rope: no term {name!r} that can be left out. Terms: "
                     f"{', '.join(dict.fromkeys(names))}"
                 )
+
+    def words(self) -> str:
+        """What the region is on the linear predictor."""
+        own = f"; of {', '.join(self.given)} as given" if self.given else ""
+        return f"then moves the linear predictor by less than {self.unit:.3g}{self.reason}{own}"
 
     def width(self, drop: Drop, column: str, scale: float) -> float:
         names = [drop.label] if drop.factor else [column, drop.label]
@@ -301,6 +307,16 @@ def default_rope(design: Design) -> float:
         return ROPE * LATENT_SD[design.family.link]
     _, scale = design.family.location_scale(design.response, design.offset, design.trials)
     return ROPE * float(scale)
+
+
+def reason(design: Design) -> str:
+    """Where the default is from, in words."""
+    link = design.family.link
+    if link == "log":
+        return ", a ratio of 0.9 to 1.1"
+    if link in LATENT_SD:
+        return f", a tenth of the sd that a {link} link stands for"
+    return f", a tenth of the sd of {design.response_name}"
 
 
 def coefficient_rows(
@@ -342,12 +358,7 @@ def explained(block: Block | None, widths: Rope) -> Iterator[str]:
     )
     yield (
         "P(in rope): probability that the coefficient is nearer to zero than rope, where it has no "
-        f"practical importance: it then moves the linear predictor by less than {widths.unit:.3g} "
-        + (
-            "for one sd of its column or one category."
-            if widths.chosen
-            else "(a tenth of its unit, see drop_terms) for one sd of its column or one category."
-        )
+        f"practical importance. One sd of a numeric column, or one category, {widths.words()}."
     )
 
 

@@ -141,7 +141,7 @@ def integrate_level(
     mean: Array,
     spread: Array,
 ) -> Array:
-    """One level in each draw, (S,); ``mean`` (S, d) and ``spread`` (d, d) say where its rows are."""
+    """One level in each draw, (S,); ``mean`` (S, d), ``spread`` (d, d) say where its rows are."""
     prior = blocks_of([o.covariance for o in own])
     prior_root, spread_root = root(prior), root(spread * WIDER**2)
     first, second = normal[:POINTS], normal[POINTS:]

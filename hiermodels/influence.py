@@ -60,7 +60,7 @@ class Influence(Table):
         return super().text(max_rows=max_rows)
 
     def plot(self, estimand: str | Sequence[str] | None = None, *, ax: Any = None) -> Panels:
-        """The shift that leaving out each level makes; a panel an estimand, None those most moved."""
+        """The shift without each level; a panel an estimand, None those that are most moved."""
         from hiermodels.influence_plots import draw_influence
 
         return draw_influence(self, factor=self.factor, estimand=estimand, ax=ax)
@@ -128,8 +128,8 @@ def explained(found: Sequence[Without]) -> str:
     parts += [f"Refitted without each of {refitted} of {len(found)} levels."] if refitted else []
     if unsure:
         parts.append(
-            f"Of {unsure} levels Pareto k is too high: their figures are uncertain; refit=True fits "
-            "without each."
+            f"Of {unsure} levels Pareto k is too high: their figures are uncertain; "
+            "refit=True fits without each."
         )
     return " ".join(parts)
 

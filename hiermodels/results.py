@@ -678,10 +678,10 @@ class Fit:
         """What each level does to the estimates: common effects, sds, ICC without its rows.
 
         By importance weights ``1 / p(y_j | y_-j, theta)`` over the draws; where Pareto k is beyond
-        ArviZ's limit the model is fitted again without the level, as in `logo` (``refit``). ``shift``
-        is how far a posterior mean moves, in posterior sds; the rows come in its order. Variances
-        that depend on predictors are averaged over all rows, those of the level too. ``.plot()``
-        draws the shifts.
+        ArviZ's limit the model is fitted again without the level, as in `logo` (``refit``).
+        ``shift`` is how far a posterior mean moves, in posterior sds; the rows come in its order.
+        Variances that depend on predictors are averaged over all rows, those of the level too.
+        ``.plot()`` draws the shifts.
 
         Raises
         ------

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from hiermodels.columns import INTERCEPT
 from hiermodels.design import Design, build_design
-from hiermodels.errors import FormulaError
 from hiermodels.formula import Formula, GroupTerm, parse
 from hiermodels.priors import Priors, build_priors
 
