@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -642,8 +643,6 @@ class Fit:
         without them, and their part comes from there: ``refit=None`` does so for up to 20 levels
         and with a compiled engine, ``True`` always, ``False`` never, and then warns of them.
         """
-        from hiermodels.refits import refit_levels
-
         self._blocks(None)
         block = self.design.block(group)
         if comparison.not_exact(self.design, self.priors):
@@ -663,7 +662,7 @@ class Fit:
             told=False,
         )
         seed = self._seed(random_seed)
-        found = refit_levels(found, self, block, asked=refit, seed=seed)
+        found = later("refits").refit_levels(found, self, block, asked=refit, seed=seed)
         comparison.warn_of(found)
         return found
 
@@ -691,10 +690,11 @@ class Fit:
 
         Source: Vehtari et al. 2024, JMLR 25(72), for the weights.
         """
-        from hiermodels.influence import influence
-
         self._blocks(None)
-        return influence(self, group, refit=refit, ci_prob=ci_prob, seed=self._seed(random_seed))
+        made: Influence = later("influence").influence(
+            self, group, refit=refit, ci_prob=ci_prob, seed=self._seed(random_seed)
+        )
+        return made
 
     def drop_terms(
         self,
@@ -731,9 +731,7 @@ class Fit:
 
         Source: Vehtari, Gelman & Gabry 2017; Kruschke 2018 for the region and its tenth.
         """
-        from hiermodels.dropped_terms import drop_terms
-
-        return drop_terms(
+        made: DroppedTerms = later("dropped_terms").drop_terms(
             self,
             group,
             rope=rope,
@@ -742,6 +740,7 @@ class Fit:
             seed=self._seed(random_seed),
             progressbar=progressbar,
         )
+        return made
 
     def squeeze_sensitivity(
         self, constants: Sequence[float] = (0.05, 0.25, 0.5, 1.0), *, progressbar: bool = True
@@ -759,6 +758,11 @@ class Fit:
         target = Path(path)
         self.idata.to_netcdf(target, engine="netcdf4")
         return target
+
+
+def later(module: str) -> Any:
+    """A module that fits models, and so comes after this one: loaded when it is first needed."""
+    return import_module(f"hiermodels.{module}")
 
 
 def stacked(parts: list[Table]) -> Table:
