@@ -34,7 +34,7 @@ from hiermodels import predictive
 from hiermodels.collapsed import gaussian_problem, not_collapsed
 from hiermodels.design import Block, Design
 from hiermodels.draws import Draws, standard_covariance
-from hiermodels.errors import DataError, ImportanceWarning, NotAvailableError
+from hiermodels.errors import DataError, ImportanceWarning, NotAvailableError, some_rows
 from hiermodels.prediction import linear_predictors, predict
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
@@ -617,10 +617,36 @@ def check_comparable(designs: Mapping[str, Design]) -> None:
                 "rows, those that are complete for all formulas"
             )
         if not np.array_equal(design.response, first.response):
-            raise DataError(
-                f"{name!r} and {first_name!r} have other responses, {design.response_name!r} and "
-                f"{first.response_name!r}; a density of log y is not one of y"
-            )
+            raise DataError(f"{name!r} and {first_name!r} {other_response(design, first)}")
+        for what, own, theirs in (
+            ("trials", design.trials, first.trials),
+            ("weights", design.weights, first.weights),
+        ):
+            if not same(own, theirs):
+                raise DataError(
+                    f"{name!r} and {first_name!r} have other {what}: a row is not the same row in "
+                    "both, and their densities cannot be compared"
+                )
+
+
+def same(one: Array | None, other: Array | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
+
+
+def other_response(design: Design, first: Design) -> str:
+    """In what two responses of as many rows differ."""
+    if design.response_name != first.response_name:
+        return (
+            f"have other responses, {design.response_name!r} and {first.response_name!r}; "
+            "a density of log y is not one of y"
+        )
+    y, other = design.response, first.response
+    if np.array_equal(np.sort(y), np.sort(other)):
+        return "have the same rows in another order: sort the data before both fits"
+    rows = some_rows(design.index[y != other])
+    return f"have other values of {design.response_name!r}, in {rows}: fit both to the same data"
 
 
 def compare_table(found: Mapping[str, Elpd]) -> Table:
