@@ -166,7 +166,8 @@ class Notes:
 
     def sentences(self) -> Iterator[str]:
         if self.refitted:
-            yield f"logo: {self.refitted} fits without a level whose Pareto k was too high."
+            several = "1 fit" if self.refitted == 1 else f"{self.refitted} fits"
+            yield f"logo: {several} without a level whose Pareto k was too high."
         if self.unsure:
             yield f"Pareto k too high, their part is uncertain: {'; '.join(self.unsure)}."
         for reason, labels in self.missing.items():
@@ -365,6 +366,17 @@ def explained(block: Block | None, widths: Rope) -> Iterator[str]:
 # --- likelihood ratios ----------------------------------------------------------------------------
 
 
+class LikelihoodRatios(Table):
+    """A row for each term. Made by `likelihood_ratios`."""
+
+    @staticmethod
+    def column_text(frame: pd.DataFrame, name: str, lower: str, upper: str) -> list[str]:
+        """Two decimals where differences between rows are what is read."""
+        if name in ("log_likelihood", "AIC"):
+            return [f"{value:.2f}" for value in frame[name]]
+        return Table.column_text(frame, name, lower, upper)
+
+
 def likelihood_ratios(model: Model, smaller: list[tuple[Drop, Model]]) -> Table:
     """2 (l - l_without) of each term, with its chi-squared probability; no priors.
 
@@ -378,7 +390,7 @@ def likelihood_ratios(model: Model, smaller: list[tuple[Drop, Model]]) -> Table:
     rows = [ratio_row(drop, whole, less) for drop, less in found]
     how = "" if model.design.family.name == "gaussian" else " by Laplace's approximation"
     boundary = any(drop.factor for drop, _ in found)
-    return Table(
+    return LikelihoodRatios(
         pd.DataFrame(rows),
         title=f"Likelihood-ratio tests: maximum likelihood{how}, without priors",
         note=(

@@ -147,7 +147,7 @@ def integrate_level(
     first, second = normal[:POINTS], normal[POINTS:]
     made = np.concatenate(
         [
-            np.einsum("sqk,nk->snq", prior_root, first),
+            first @ np.swapaxes(prior_root, 1, 2),
             mean[:, None] + second @ spread_root.T,
         ],
         axis=1,
@@ -183,10 +183,10 @@ def root(covariance: Array) -> Array:
 def log_normal(x: Array, lower: Array) -> Array:
     """log Normal(x; 0, L L') over the last axis of x (S, n, d), L (S or 1, d, d)."""
     inverse = np.linalg.inv(lower)
-    z = np.einsum("sqk,snk->snq", np.broadcast_to(inverse, (len(x), *inverse.shape[1:])), x)
+    z = x @ np.swapaxes(inverse, 1, 2)
     log_det = np.log(np.diagonal(lower, axis1=-2, axis2=-1)).sum(axis=-1)
     size = x.shape[-1]
-    return -0.5 * (z**2).sum(axis=-1) - log_det[:, None] - 0.5 * size * np.log(2 * np.pi)
+    return -0.5 * np.einsum("snq,snq->sn", z, z) - log_det[:, None] - 0.5 * size * np.log(2 * np.pi)
 
 
 def covariates(draws: Draws, own: list[Own]) -> Array:

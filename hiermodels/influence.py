@@ -241,9 +241,10 @@ class Weighted:
         else:
             try:
                 density = integrated_groups(design, fit.draws, block.name, seed=seed)
-            except NotAvailableError:
+            except NotAvailableError as error:
                 if not refused:
-                    raise
+                    repair = f"influence({block.name!r}, refit=True) fits without each level"
+                    raise NotAvailableError(f"{error}; {repair}") from None
                 density = np.full((2, block.n_levels), np.nan)
         weights, pareto_k = smoothed(density, chains=fit.idata["posterior"].sizes["chain"])
         everything = estimands(design, fit.draws, names)

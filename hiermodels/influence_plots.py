@@ -79,7 +79,8 @@ def draw_influence(
     for axis, (name, values) in zip(axes, panels, strict=True):
         draw_panel(axis, rows, rows.ordered(values), name, height=height)
         axis.set_xlim(-1.12 * max(widest, LEAST), 1.12 * max(widest, LEAST))
-    label_levels(axes, rows, sorted_by=f"shift of {names[0]}", height=height)
+    order = f"shift of {names[0]}" if len(names) > 1 else "shift"
+    label_levels(axes, rows, sorted_by=order, height=height)
     label_counts(axes[-1], rows, height=height)
     kinds = [kind for kind in MARKS if (shown["by"] == kind).any()]
     draw_legend(axes, figure, {SAID[kind]: mark(kind, 6.0) for kind in kinds})

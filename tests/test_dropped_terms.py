@@ -18,7 +18,13 @@ from scipy import stats
 
 import hiermodels as hm
 from hiermodels.comparison import leave_out
-from hiermodels.dropped_terms import default_rope, level_score, likelihood_ratios
+from hiermodels.dropped_terms import (
+    Rope,
+    coefficient_rows,
+    default_rope,
+    level_score,
+    likelihood_ratios,
+)
 from hiermodels.errors import DataError, FormulaError, NotAvailableError, UnknownNameError
 from hiermodels.fitting import Model
 from hiermodels.maximum_likelihood import maximise
@@ -117,19 +123,27 @@ def test_counts_of_sites(ratios):
     assert found.loc["x", "p"] == pytest.approx(theirs["p"], rel=1e-3)
 
 
-def test_rehabilitation(ratios, datasets_dir):
+REHAB = "incidents ~ treatment + gender + hours"
+REHABILITATION = {
+    "rehab_hours": (f"{REHAB} + (1 | center)", "hours"),
+    "rehab_slope": (f"{REHAB} + (treatment | center)", "(treatment | center)"),
+    "rehab_interaction": (
+        "incidents ~ treatment * cHours + gender + (treatment | center)",
+        "treatment:cHours",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def rehab(datasets_dir):
     data = pd.read_csv(datasets_dir / "rehab.csv")
     data["cHours"] = data["hours"] - data["hours"].mean()
-    common = "incidents ~ treatment + gender + hours"
-    cases = {
-        "rehab_hours": (f"{common} + (1 | center)", "hours"),
-        "rehab_slope": (f"{common} + (treatment | center)", "(treatment | center)"),
-        "rehab_interaction": (
-            "incidents ~ treatment * cHours + gender + (treatment | center)",
-            "treatment:cHours",
-        ),
-    }
-    for name, (formula, term) in cases.items():
+    return data
+
+
+def test_rehabilitation(ratios, rehab):
+    data = rehab
+    for name, (formula, term) in REHABILITATION.items():
         model = Model(formula, data, family="poisson")
         drop = next(d for d in droppable(model.design) if d.label == term)
         less = Model.of(*without(model.design, model.priors, drop))
@@ -137,6 +151,32 @@ def test_rehabilitation(ratios, datasets_dir):
         assert found["df"] == ratios[name]["df"]
         assert found["chisq"] == pytest.approx(ratios[name]["chisq"], abs=2e-3)
         assert found["p"] == pytest.approx(ratios[name]["p"], rel=2e-3)
+    null, two = (
+        maximise(m.design, m.priors)
+        for m in (
+            Model(f"incidents ~ {terms} + (1 | center)", data, family="poisson")
+            for terms in ("1", "treatment + gender")
+        )
+    )
+    chisq = 2 * (two.log_likelihood - null.log_likelihood)
+    assert chisq == pytest.approx(ratios["rehab_null_vs_two"]["chisq"], abs=2e-3)
+    assert two.n_parameters - null.n_parameters == ratios["rehab_null_vs_two"]["df"]
+
+
+def test_decisions_on_counts_are_those_of_the_reference(ratios, rehab):
+    """A coefficient that R finds at 5 % has an interval without zero in the table."""
+    sites = ("y ~ x + (x | site)", "x")
+    cases = {
+        "rehab_hours": (*REHABILITATION["rehab_hours"], rehab, "poisson"),
+        "rehab_interaction": (*REHABILITATION["rehab_interaction"], rehab, "poisson"),
+        "sites_nb_lrt_x": (*sites, hm.load_dataset("sites_nb"), "negbinomial"),
+    }
+    for name, (formula, term, data, family) in cases.items():
+        fit = hm.fit(formula, data, family=family, draws=500, **SETTINGS)
+        drop = next(d for d in droppable(fit.design) if d.label == term)
+        row = next(coefficient_rows(fit, drop, Rope.of(fit.design, None), ci_prob=0.95))
+        assert ratios[name]["p"] < 0.05
+        assert row["lower"] > 0
 
 
 @pytest.mark.parametrize(
@@ -154,6 +194,16 @@ def test_shares_of_dragons(case, formula, reference, datasets_dir):
     model = Model(formula, data, family="beta")
     found = maximise(model.design, model.priors)
     assert found.log_likelihood == pytest.approx(reference[case]["logLik"], abs=1e-3)
+
+
+def test_dragons_with_ranges_and_without(ratios, datasets_dir):
+    data = pd.read_csv(datasets_dir / "dragons.csv", encoding="latin-1")
+    data["score"] = (data["testScore"] / 100).clip(0.0001, 0.9999)
+    formula = "score ~ bodyLength + (1 | mountainRange)"
+    found = ratio_table(formula, data, family="beta").loc["(1 | mountainRange)"]
+    theirs = ratios["dragons_pooled_vs_intercept"]
+    assert found["chisq"] == pytest.approx(theirs["chisq"], abs=1e-3)
+    assert found["df"] == theirs["df"]
 
 
 def test_crossed_factors(reference, datasets_dir):
