@@ -127,9 +127,9 @@ def drop_terms(
         pd.DataFrame(rows),
         title=(
             "What each term is worth: elpd with it less elpd without it (standard error), and its "
-            f"coefficient ({100 * ci_prob:g} % interval)"
+            f"coefficient (posterior mean, of an sd the median, {100 * ci_prob:g} % interval)"
         ),
-        note=" ".join([*explained(block, widths), *notes.sentences()]),
+        note=" ".join([*explained(fit.design, block, widths), *notes.sentences()]),
     )
     made.fits = fits
     made.likelihood_ratio = (
@@ -350,7 +350,7 @@ def coefficient(fit: Fit, drop: Drop, column: str) -> tuple[str, Array, float]:
     return name, fit.draws.sd[block.name][:, k], float(block.columns.scale[k])
 
 
-def explained(block: Block | None, widths: Rope) -> Iterator[str]:
+def explained(design: Design, block: Block | None, widths: Rope) -> Iterator[str]:
     """How to read the table."""
     levels = "" if block is None else f"; logo: one {block.name} with all its rows"
     yield (
@@ -361,6 +361,11 @@ def explained(block: Block | None, widths: Rope) -> Iterator[str]:
         "P(in rope): probability that the coefficient is nearer to zero than rope, where it has no "
         f"practical importance. One sd of a numeric column, or one category, {widths.words()}."
     )
+    if block is None and design.blocks:
+        factors = " or ".join(map(repr, design.factors))
+        yield f"For logo say which of the crossed factors: drop_terms({factors})."
+    if design.extras:
+        yield f"Terms of the mean alone; those of {', '.join(design.extras)} stay."
 
 
 # --- likelihood ratios ----------------------------------------------------------------------------

@@ -22,6 +22,8 @@ from hiermodels.dropped_terms import (
     Rope,
     coefficient_rows,
     default_rope,
+    explained,
+    held_out_factor,
     level_score,
     likelihood_ratios,
 )
@@ -367,6 +369,19 @@ def test_the_default_region_on_a_link(family, width):
     assert default_rope(family_fit(family, "y ~ x + (1 | g)", seed=2).design) == pytest.approx(
         width
     )
+
+
+def test_crossed_factors_and_formulas_of_the_dispersion():
+    crossed = made_up_fit("y ~ x + (1 | pop) + (1 | year)").design
+    told = " ".join(explained(crossed, None, Rope.of(crossed, None)))
+    assert "drop_terms('pop' or 'year')" in told
+    assert held_out_factor(crossed, None) is None
+    assert held_out_factor(crossed, "year").name == "year"
+    nested = made_up_fit("y ~ x + (1 | pop/patch)").design
+    assert held_out_factor(nested, None).name == "pop:patch"
+    zeros = family_fit("zi_poisson", "y ~ x + (1 | g)", zi="~ x", seed=2).design
+    assert {d.label for d in droppable(zeros)} == {"x", "(1 | g)"}
+    assert "those of zi stay" in " ".join(explained(zeros, zeros.blocks[0], Rope.of(zeros, 0.1)))
 
 
 def test_nothing_to_leave_out():
