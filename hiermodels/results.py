@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,8 @@ from hiermodels.variance import (
 if TYPE_CHECKING:
     import xarray as xr
 
+    from hiermodels.dropped_terms import DroppedTerms
+    from hiermodels.influence import Influence
     from hiermodels.prediction_plots import PredictionPlots
 
 __all__ = ["CI_PROB", "Fit"]
@@ -624,13 +627,21 @@ class Fit:
             chains=self.idata["posterior"].sizes["chain"],
         )
 
-    def logo(self, group: str | None = None, *, random_seed: int | None = None) -> Elpd:
+    def logo(
+        self,
+        group: str | None = None,
+        *,
+        refit: bool | None = None,
+        random_seed: int | None = None,
+    ) -> Elpd:
         """Leave one group out: how well the model predicts a new level with all its rows.
 
         ``log p(y_j | y_-j)``. In Gaussian models with normal priors of the coefficients these and
         all group effects are integrated out exactly in each draw of the sds, correlations and
         sigma; elsewhere the effects of the level, by importance sampling in each draw, of the
-        finest factor. Warns of levels with a Pareto k beyond ArviZ's limit.
+        finest factor. For levels with a Pareto k beyond ArviZ's limit the model is fitted again
+        without them, and their part comes from there: ``refit=None`` does so for up to 20 levels
+        and with a compiled engine, ``True`` always, ``False`` never, and then warns of them.
         """
         self._blocks(None)
         block = self.design.block(group)
@@ -642,13 +653,94 @@ class Fit:
             draws = comparison.thinned_for_groups(self.design, self.draws)
             values = comparison.held_out_groups(self.design, draws, self.priors, block)
         whole = len(values) == self.draws.n
-        return comparison.leave_out(
+        found = comparison.leave_out(
             values,
             labels=block.levels,
             unit=block.name,
             method="LOGO",
             chains=self.idata["posterior"].sizes["chain"] if whole else 1,
+            told=False,
         )
+        seed = self._seed(random_seed)
+        found = later("refits").refit_levels(found, self, block, asked=refit, seed=seed)
+        comparison.warn_of(found)
+        return found
+
+    def influence(
+        self,
+        group: str | None = None,
+        *,
+        refit: bool | None = None,
+        ci_prob: float = CI_PROB,
+        random_seed: int | None = None,
+    ) -> Influence:
+        """What each level does to the estimates: common effects, sds, ICC without its rows.
+
+        By importance weights ``1 / p(y_j | y_-j, theta)`` over the draws; where Pareto k is beyond
+        ArviZ's limit the model is fitted again without the level, as in `logo` (``refit``).
+        ``shift`` is how far a posterior mean moves, in posterior sds; the rows come in its order.
+        Variances that depend on predictors are averaged over all rows, those of the level too.
+        ``.plot()`` draws the shifts.
+
+        Raises
+        ------
+        NotAvailableError
+            Beyond the Gaussian a level with levels of another factor within it; ``refit=True``
+            fits without each level.
+
+        Source: Vehtari et al. 2024, JMLR 25(72), for the weights.
+        """
+        self._blocks(None)
+        made: Influence = later("influence").influence(
+            self, group, refit=refit, ci_prob=ci_prob, seed=self._seed(random_seed)
+        )
+        return made
+
+    def drop_terms(
+        self,
+        group: str | None = None,
+        *,
+        rope: float | Mapping[str, float] | None = None,
+        likelihood_ratio: bool = False,
+        ci_prob: float = CI_PROB,
+        random_seed: int | None = None,
+        progressbar: bool = True,
+    ) -> DroppedTerms:
+        """What each term is worth: the model fitted again without it, with the same settings.
+
+        ``loo`` and ``logo`` are the elpd of the fit less that of the fit without the term, with the
+        standard error of the difference: positive where the term helps to predict a row, or a level
+        of ``group`` (None: the only factor, or the finest of nested ones), that was left out. Terms
+        within an interaction stay, as does the intercept of a group that has slopes; a factor goes
+        with all its columns.
+
+        Parameters
+        ----------
+        rope
+            Half the width of the region around zero in which a coefficient, or an sd of group
+            effects, has no practical importance. A number: on the linear predictor, for one sd of a
+            numeric column or one category. By term, ``{"x": 0.2}``: in the unit of the coefficient.
+            None is a tenth of the sd of the response; with a logit link of pi / sqrt(3), so 0.18,
+            with cloglog 0.13, with a log or probit link 0.1.
+        likelihood_ratio
+            Put beside it a table of likelihood-ratio tests, ``.likelihood_ratio``: maxima of the
+            likelihood without priors, exact where the model is Gaussian, else by Laplace's
+            approximation.
+
+        Returns a frame with a row for each coefficient, and ``fits``, those without each term.
+
+        Source: Vehtari, Gelman & Gabry 2017; Kruschke 2018 for the region and its tenth.
+        """
+        made: DroppedTerms = later("dropped_terms").drop_terms(
+            self,
+            group,
+            rope=rope,
+            likelihood_ratio=likelihood_ratio,
+            ci_prob=ci_prob,
+            seed=self._seed(random_seed),
+            progressbar=progressbar,
+        )
+        return made
 
     def squeeze_sensitivity(
         self, constants: Sequence[float] = (0.05, 0.25, 0.5, 1.0), *, progressbar: bool = True
@@ -666,6 +758,11 @@ class Fit:
         target = Path(path)
         self.idata.to_netcdf(target, engine="netcdf4")
         return target
+
+
+def later(module: str) -> Any:
+    """A module that fits models, and so comes after this one: loaded when it is first needed."""
+    return import_module(f"hiermodels.{module}")
 
 
 def stacked(parts: list[Table]) -> Table:
