@@ -216,18 +216,22 @@ def sample_rows(
 ) -> xr.DataTree:
     """Sample a model of any family with the compiled engine that reads row by row.
 
-    Rows that are the same in all that the model uses are read once, with their count.
+    Rows that are the same in all that the model uses are read once, with their count; columns that
+    share no row are handled level by level (`disjoint`).
     """
     from hiermodels.density.informed_sampling import first_use, sample_informed
+    from hiermodels.disjoint import columns_apart, common_again
     from hiermodels.merging import distinct_rows
     from hiermodels.rowwise import is_compiled, row_problem, row_scale
 
     start = time.perf_counter()
     if first_use() or not is_compiled(design):
         tell(FIRST_OF_ITS_KIND, progressbar=settings.progressbar)
+    problem = row_problem(distinct_rows(design), priors)
+    apart = columns_apart(problem)
     with as_sampling_errors():
         found = sample_informed(
-            row_problem(distinct_rows(design), priors),
+            problem if apart is None else apart.problem,
             draws=settings.draws,
             tune=settings.tune,
             chains=settings.chains,
@@ -236,6 +240,8 @@ def sample_rows(
             target_accept=settings.target_accept,
             progress=shows_bar(settings.progressbar),
         )
+    if apart is not None:
+        found = common_again(apart, found)
     values, kept, moments = thin_effects(design, row_scale(design, found), keep)
     return finish(
         design, values, found, settings, start=start, kept=kept, moments=moments, exact=False

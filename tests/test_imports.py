@@ -30,6 +30,7 @@ ORDER = [
     "density",
     "collapsed",
     "rowwise",
+    "disjoint",
     "engines",
     "sampling",
     "draws",
