@@ -72,6 +72,9 @@ def columns_apart(problem: RowProblem) -> Apart | None:
         return None
     normal = np.array([prior.name == "Normal" for prior in mean.priors], bool)
     level, owner = disjoint_levels(mean.X, normal)
+    if np.all(level >= 0) and not any(part.priors for part in problem.predictors[1:]):
+        level[level == owner.max()] = -1  # the density wants something in common
+        owner[owner == owner.max()] = -1
     columns = np.flatnonzero(level >= 0)
     if len(columns) < FEWEST:
         return None
