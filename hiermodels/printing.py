@@ -11,10 +11,15 @@ import html
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
+
+from hiermodels.errors import NotAvailableError
+
+if TYPE_CHECKING:
+    from great_tables import GT
 
 __all__ = ["Table", "format_number", "html_table"]
 
@@ -73,6 +78,31 @@ class Table(pd.DataFrame):
         head, rows = self.cells(max_rows=len(self))
         numeric = [is_number(self, name) for name in head]
         return written(latex_table(head, rows, numeric, title=self.title, note=self.note), path)
+
+    def gt(self) -> GT:
+        """The table as it is printed as a `great_tables.GT`, to style and to save from there.
+
+        Cells, title and note are text already; numbers stand to the right.
+
+        Raises
+        ------
+        NotAvailableError
+            Without great_tables, which is not installed with hiermodels.
+        """
+        try:
+            from great_tables import GT
+        except ImportError as error:
+            raise NotAvailableError(
+                "gt() needs great_tables: pip install 'hiermodels[tables]'. Without it to_html(), "
+                "to_latex() and to_markdown() write the same table."
+            ) from error
+        head, rows = self.cells(max_rows=len(self), repeat_keys=True)
+        made = GT(pd.DataFrame(rows, columns=list(head), dtype=object), auto_align=False)
+        right = [name for name in head if is_number(self, name)]
+        made = made.cols_align("left", [name for name in head if name not in right])
+        made = made.cols_align("right", right)
+        made = made.tab_header(self.title) if self.title else made
+        return made.tab_source_note(self.note) if self.note else made
 
     def markdown(self) -> str:
         """For a Markdown file."""
