@@ -26,6 +26,8 @@ __all__ = ["Table", "format_number", "html_table"]
 #: Columns that name a row; equal neighbours are printed once.
 KEYS = ("group", "component", "term", "level")
 MAX_ROWS = 60
+#: How often the short side of an interval goes into a quarter of it, where the other is a tail.
+LONG_TAIL = 5
 
 
 class Table(pd.DataFrame):
@@ -193,7 +195,11 @@ def magnitude(value: float) -> int:
 
 
 def format_interval(value: float, lower: float, upper: float) -> str:
-    """``0.66 [0.16, 1.15]``: two digits of the width of the interval decide."""
+    """``0.66 [0.16, 1.15]``: two digits of the width of the interval decide.
+
+    Of an interval with a long tail, ``440 [40, 74000]``, those of its short side decide for all but
+    the end of the tail.
+    """
     if any(v is None or not math.isfinite(v) for v in (value, lower, upper)):
         return format_number(value)
     width = (upper - lower) / 4
@@ -202,9 +208,16 @@ def format_interval(value: float, lower: float, upper: float) -> str:
     digits = 1 - magnitude(width)
     if max(abs(value), abs(lower), abs(upper)) >= 1e6 or digits > 8:
         return f"{value:.3g} [{lower:.3g}, {upper:.3g}]"
-    value, lower, upper = (round(v, digits) + 0.0 for v in (value, lower, upper))
-    d = max(0, digits)
-    return f"{value:.{d}f} [{lower:.{d}f}, {upper:.{d}f}]"
+    near = min(value - lower, upper - value)
+    fine = digits if near <= 0 or LONG_TAIL * near > width else 1 - magnitude(near / 2)
+    ends = (digits if abs(end - value) > near else fine for end in (lower, upper))
+    low, high = (fixed(end, d) for end, d in zip((lower, upper), ends, strict=True))
+    return f"{fixed(value, fine)} [{low}, {high}]"
+
+
+def fixed(value: float, digits: int) -> str:
+    """Rounded to so many digits after the point, or before it where they are negative."""
+    return f"{round(value, digits) + 0.0:.{max(0, digits)}f}"
 
 
 def written(text: str, path: str | Path | None) -> str:

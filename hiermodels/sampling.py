@@ -89,15 +89,21 @@ def sample_collapsed(
     """
     from hiermodels.collapsed import effect_maps, gaussian_problem, level_moments, user_scale
     from hiermodels.density import Store, cross_products, first_use, name_draws, sample_theta
+    from hiermodels.density.drawing import AS_THEY_ARE
+    from hiermodels.disjoint import common_again, gaussian_apart
 
     start = time.perf_counter()
     if told := first_use():
         tell(FIRST_USE, progressbar=settings.progressbar)
-    products = cross_products(gaussian_problem(design, priors))
+    problem = gaussian_problem(design, priors)
+    apart = gaussian_apart(problem)
+    products = cross_products(problem if apart is None else apart.problem)
     if not told and first_use(sparse=products.sparse):
         tell(FIRST_OF_ITS_KIND, progressbar=settings.progressbar)
     asked = settings.chains * settings.draws
     store = Store(maps=effect_maps(design), single=kept_single(design, asked, keep))
+    if apart is not None:  # their draws are those of common coefficients
+        store = AS_THEY_ARE
     with as_sampling_errors():
         trace = sample_theta(
             products,
@@ -117,6 +123,8 @@ def sample_collapsed(
     found = name_draws(
         products, trace, seed=settings.random_seed, cores=settings.cores, kept=kept, store=store
     )
+    if apart is not None:
+        found = common_again(apart, found, "beta")
     values = user_scale(design, found)
     moments = level_moments(design, products, trace.theta)
     return finish(

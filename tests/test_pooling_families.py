@@ -14,9 +14,10 @@ from scipy.special import logsumexp
 from scipy.stats import norm, poisson
 
 import hiermodels as hm
+from hiermodels.collapsed import gaussian_problem
 from hiermodels.comparison import fixed_groups, fixed_rows
 from hiermodels.design import INTERCEPT
-from hiermodels.disjoint import columns_apart, common_again, disjoint_levels
+from hiermodels.disjoint import columns_apart, common_again, disjoint_levels, gaussian_apart
 from hiermodels.fitting import Model
 from hiermodels.fixed_effects import estimable, fixed_effects
 from hiermodels.pooling_report import answer, difference, outside_scores
@@ -368,7 +369,7 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_kind_of_family(name, data):
     text, more = OTHERS[name]
-    # every other row: what costs here is ArviZ's pass over the rows, and the integrals of the levels
+    # every other row: what costs here is a pass over the rows, and the integrals of the levels
     found = hm.pooling(
         *(text, data[::2]), family=name, draws=150, random_seed=1, progressbar=False, **more
     )
@@ -454,3 +455,22 @@ def test_columns_that_share_rows_stay_common():
     level, owner = disjoint_levels(X, np.array([True, True, True, False, True, True]))
     assert list(level) == [0, 1, 2, -1, 0, -1]
     assert list(np.unique(owner)) == [-1, 0, 1, 2]
+
+
+def test_gaussian_columns_of_many_levels_are_a_factor_of_known_sd(many):
+    """The same posterior given sigma: mean and covariance of the coefficients in closed form."""
+    data = many.assign(y=np.log1p(many["count"]))
+    model = Model("y ~ x + (x | site)", data)
+    unpooled = unpool(model.design, model.design.block())
+    priors = unpooled_priors(unpooled, model)
+    fit = Model.of(unpooled.design, priors).fit(random_seed=1, progressbar=False)
+    assert fit.idata.posterior.attrs["engine"] == "collapsed"
+    problem = gaussian_problem(unpooled.design, priors)
+    assert gaussian_apart(problem) is not None
+    sigma = np.median(fit.draws.residual)
+    precision = problem.X.T @ problem.X / sigma**2 + np.diag(problem.beta_sd**-2.0)
+    onto = problem.X.T @ problem.y / sigma**2 + problem.beta_mean / problem.beta_sd**2
+    mean, sd = np.linalg.solve(precision, onto), np.sqrt(np.diag(np.linalg.inv(precision)))
+    # 4 MCSE of 4,000 nearly independent draws, and as much because sigma is not known
+    np.testing.assert_allclose(fit.draws.beta.mean(axis=0), mean, atol=0.12 * sd.max())
+    np.testing.assert_allclose(fit.draws.beta.std(axis=0), sd, rtol=0.1)
