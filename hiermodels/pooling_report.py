@@ -466,9 +466,10 @@ def verdict(partial: Elpd, other: Elpd, name: str) -> str:
                 f"{len(bad)} of {len(kept)}."
             )
         rest, rest_se = total(partial.pointwise[kept] - other.pointwise[kept])
+        units, which = ("s", "them") if len(bad) > 1 else ("", "it")
         number += (
-            f"; Pareto k is too high for {len(bad)} {partial.unit}{'s' if len(bad) > 1 else ''}, "
-            f"without which it is {rest:+.1f}, {rest_se:.1f}"
+            f"; Pareto k is too high for {len(bad)} {partial.unit}{units}: without {which} "
+            f"{rest:+.1f}, standard error {rest_se:.1f}"
         )
         if abs(rest) < abs(gap) or rest * gap < 0:
             gap, se = rest, rest_se
