@@ -20,7 +20,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import logsumexp
 
 from hiermodels import predictive
 from hiermodels.checks import own_given, predictors_of_rows, some_draws
@@ -157,7 +156,8 @@ def integrate_level(
     log_mixture = np.logaddexp(log_prior, log_own) - np.log(2)
     log_likelihood = at_points(design, draws, own, of, rows, j, made)
     total = log_likelihood + log_prior - log_mixture
-    return np.asarray(logsumexp(total, axis=1) - np.log(total.shape[1]))
+    top = total.max(axis=1)
+    return np.asarray(top + np.log(np.exp(total - top[:, None]).mean(axis=1)))
 
 
 def blocks_of(parts: list[Array]) -> Array:
@@ -182,8 +182,7 @@ def root(covariance: Array) -> Array:
 
 def log_normal(x: Array, lower: Array) -> Array:
     """log Normal(x; 0, L L') over the last axis of x (S, n, d), L (S or 1, d, d)."""
-    inverse = np.linalg.inv(lower)
-    z = x @ np.swapaxes(inverse, 1, 2)
+    z = x @ np.swapaxes(np.linalg.inv(lower), 1, 2)
     log_det = np.log(np.diagonal(lower, axis1=-2, axis2=-1)).sum(axis=-1)
     size = x.shape[-1]
     return -0.5 * np.einsum("snq,snq->sn", z, z) - log_det[:, None] - 0.5 * size * np.log(2 * np.pi)

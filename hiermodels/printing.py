@@ -11,16 +11,23 @@ import html
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
+
+from hiermodels.errors import NotAvailableError
+
+if TYPE_CHECKING:
+    from great_tables import GT
 
 __all__ = ["Table", "format_number", "html_table"]
 
 #: Columns that name a row; equal neighbours are printed once.
 KEYS = ("group", "component", "term", "level")
 MAX_ROWS = 60
+#: How often the short side of an interval goes into a quarter of it, where the other is a tail.
+LONG_TAIL = 5
 
 
 class Table(pd.DataFrame):
@@ -73,6 +80,31 @@ class Table(pd.DataFrame):
         head, rows = self.cells(max_rows=len(self))
         numeric = [is_number(self, name) for name in head]
         return written(latex_table(head, rows, numeric, title=self.title, note=self.note), path)
+
+    def gt(self) -> GT:
+        """The table as it is printed as a `great_tables.GT`, to style and to save from there.
+
+        Cells, title and note are text already; numbers stand to the right.
+
+        Raises
+        ------
+        NotAvailableError
+            Without great_tables, which is not installed with hiermodels.
+        """
+        try:
+            from great_tables import GT
+        except ImportError as error:
+            raise NotAvailableError(
+                "gt() needs great_tables: pip install 'hiermodels[tables]'. Without it to_html(), "
+                "to_latex() and to_markdown() write the same table."
+            ) from error
+        head, rows = self.cells(max_rows=len(self), repeat_keys=True)
+        made = GT(pd.DataFrame(rows, columns=list(head), dtype=object), auto_align=False)
+        right = [name for name in head if is_number(self, name)]
+        made = made.cols_align("left", [name for name in head if name not in right])
+        made = made.cols_align("right", right)
+        made = made.tab_header(self.title) if self.title else made
+        return made.tab_source_note(self.note) if self.note else made
 
     def markdown(self) -> str:
         """For a Markdown file."""
@@ -163,7 +195,11 @@ def magnitude(value: float) -> int:
 
 
 def format_interval(value: float, lower: float, upper: float) -> str:
-    """``0.66 [0.16, 1.15]``: two digits of the width of the interval decide."""
+    """``0.66 [0.16, 1.15]``: two digits of the width of the interval decide.
+
+    Of an interval with a long tail, ``440 [40, 74000]``, those of its short side decide for all but
+    the end of the tail.
+    """
     if any(v is None or not math.isfinite(v) for v in (value, lower, upper)):
         return format_number(value)
     width = (upper - lower) / 4
@@ -172,9 +208,16 @@ def format_interval(value: float, lower: float, upper: float) -> str:
     digits = 1 - magnitude(width)
     if max(abs(value), abs(lower), abs(upper)) >= 1e6 or digits > 8:
         return f"{value:.3g} [{lower:.3g}, {upper:.3g}]"
-    value, lower, upper = (round(v, digits) + 0.0 for v in (value, lower, upper))
-    d = max(0, digits)
-    return f"{value:.{d}f} [{lower:.{d}f}, {upper:.{d}f}]"
+    near = min(value - lower, upper - value)
+    fine = digits if near <= 0 or LONG_TAIL * near > width else 1 - magnitude(near / 2)
+    ends = (digits if abs(end - value) > near else fine for end in (lower, upper))
+    low, high = (fixed(end, d) for end, d in zip((lower, upper), ends, strict=True))
+    return f"{fixed(value, fine)} [{low}, {high}]"
+
+
+def fixed(value: float, digits: int) -> str:
+    """Rounded to so many digits after the point, or before it where they are negative."""
+    return f"{round(value, digits) + 0.0:.{max(0, digits)}f}"
 
 
 def written(text: str, path: str | Path | None) -> str:

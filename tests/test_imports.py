@@ -33,6 +33,7 @@ ORDER = [
     "collapsed",
     "rowwise",
     "maximum_likelihood",
+    "disjoint",
     "engines",
     "sampling",
     "draws",

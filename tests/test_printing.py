@@ -1,11 +1,17 @@
 """Tables on their way out: the same cells everywhere, user text escaped."""
 
+import html
+import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
 from made_up import made_up_fit, table
+
+import hiermodels as hm
+from hiermodels.printing import Table
 
 NASTY = "50% & <b>_x_</b> $y$ #1 {~^\\|}"
 
@@ -75,6 +81,30 @@ def test_latex_compiles(nasty, tmp_path):
     (tmp_path / "page.tex").write_text(page, encoding="utf-8")
     command = ["pdflatex", "-halt-on-error", "page.tex"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_a_great_table_has_the_cells(nasty):
+    pytest.importorskip("great_tables", reason="the extra 'tables' is not installed")
+    made = Table(nasty, title=NASTY, note="V_g of *all* levels, " + NASTY).gt()
+    page = made.as_raw_html()
+    reader = Cells()
+    reader.feed(page[page.index("<table") :])
+    head, rows = nasty.cells(max_rows=99, repeat_keys=True)
+    (title,), *body, _ = reader.rows
+    assert title == NASTY
+    assert body == [list(head), *rows]
+    assert (
+        html.escape("V_g of *all* levels, " + NASTY, quote=False) in page
+    )  # in a span of its cell
+    heads = re.findall(r'gt_right"[^>]*id="(\w+)"', page)
+    assert heads == ["estimate", "sd", "n", "shrinkage"]
+    assert r"50\% \& \textless{}b\textgreater{}\_x\_" in made.as_latex()
+
+
+def test_without_great_tables_it_says_what_else(nasty, monkeypatch):
+    monkeypatch.setitem(sys.modules, "great_tables", None)
+    with pytest.raises(hm.NotAvailableError, match=r"pip install .*to_latex"):
+        nasty.gt()
 
 
 def test_files_are_written(nasty, tmp_path):
