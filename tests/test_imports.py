@@ -49,6 +49,8 @@ ORDER = [
     "held_out",
     "comparison",
     "equations",
+    "r_formula",
+    "r_code",
     "tables",
     "sentences",
     "prediction_tables",
