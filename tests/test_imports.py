@@ -52,6 +52,7 @@ ORDER = [
     "r_formula",
     "r_code",
     "tables",
+    "broom",
     "sentences",
     "prediction_tables",
     "summary",
