@@ -109,7 +109,7 @@ def test_glance(fit: Fit) -> None:
 
 
 def test_glance_with_loo() -> None:
-    model = Model("y ~ x + (1 | site)", load_dataset("sites"))
+    model = Model("y ~ x1 + (1 | groupID)", load_dataset("variance_sim"))
     fit = model.fit(draws=300, random_seed=1, progressbar=False)
     row = fit.glance(loo=True).iloc[0]
     assert row["looic"] == pytest.approx(-2 * fit.loo().elpd)
