@@ -70,6 +70,9 @@ ORDER = [
     "calibration",
     "simulation",
     "datasets",
+    "exercise_kinds",
+    "tutorial_exercises",
+    "exercise",
     "reading",
     "cli",
 ]
