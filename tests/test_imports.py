@@ -73,6 +73,8 @@ ORDER = [
     "exercise_kinds",
     "tutorial_exercises",
     "exercise",
+    "balanced",
+    "play",
     "reading",
     "cli",
 ]
