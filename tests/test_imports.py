@@ -51,6 +51,7 @@ ORDER = [
     "equations",
     "r_formula",
     "r_code",
+    "bambi_model",
     "tables",
     "broom",
     "sentences",
