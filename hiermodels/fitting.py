@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from hiermodels.equations import Equations
+    from hiermodels.r_code import RCode
 
 __all__ = ["Model", "fit"]
 
@@ -140,6 +141,36 @@ class Model:
         from hiermodels.equations import build_equations
 
         return build_equations(self.design, self.priors)
+
+    def to_bambi(self) -> Any:
+        """The same model in Bambi, with the same priors: a `bambi.Model`, ready to fit.
+
+        `hm.from_bambi` brings its posterior back.
+
+        Raises
+        ------
+        NotAvailableError
+            What Bambi does not have: a correlated block, of which the nearest is named; weights;
+            known standard errors; formulas of other parameters; some families.
+        """
+        from hiermodels.bambi_model import build_bambi
+
+        return build_bambi(self.design, self.priors)
+
+    def to_r(self, program: str | None = None, *, data: str = "data") -> RCode:
+        """The call of R that fits the same model: lme4, glmmTMB, metafor or brms.
+
+        ``program=None`` takes the first of them that can; ``data`` is the name of the data frame
+        in R, with the same columns. For brms with the priors of this model.
+
+        Raises
+        ------
+        NotAvailableError
+            A model that the program cannot fit, with the reason.
+        """
+        from hiermodels.r_code import build_r
+
+        return build_r(self.design, self.priors, program=program, data=data)
 
     def nesting(self) -> Findings:
         """What may not be meant about the grouping: labels that recur, few levels, and more.
