@@ -32,11 +32,11 @@ from hiermodels.sampling import (
 )
 
 if TYPE_CHECKING:
-    import graphviz
     import pymc as pm
     import xarray as xr
 
     from hiermodels.equations import Equations
+    from hiermodels.graphs import PlateDiagram
 
 __all__ = ["Model", "fit"]
 
@@ -129,17 +129,18 @@ class Model:
 
         return build_pymc(self.design, self.priors)
 
-    def graph(self) -> graphviz.Digraph:
+    def graph(self) -> PlateDiagram:
         """The plate diagram of `to_pymc`; to see it outside a notebook, ``.render("model")``."""
-        import pymc as pm
+        from hiermodels.graphs import plate_diagram
 
-        return pm.model_to_graphviz(self.to_pymc())
+        return plate_diagram(self.to_pymc())
 
-    def equations(self) -> Equations:
-        """The model in LaTeX, with its priors; a notebook shows it typeset."""
+    def equations(self, *, priors: bool = True) -> Equations:
+        """The model in LaTeX, with its priors or without; a notebook shows it typeset."""
         from hiermodels.equations import build_equations
 
-        return build_equations(self.design, self.priors)
+        found = build_equations(self.design, self.priors)
+        return found if priors else replace(found, priors=())
 
     def nesting(self) -> Findings:
         """What may not be meant about the grouping: labels that recur, few levels, and more.

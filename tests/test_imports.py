@@ -49,6 +49,7 @@ ORDER = [
     "held_out",
     "comparison",
     "equations",
+    "graphs",
     "tables",
     "sentences",
     "prediction_tables",

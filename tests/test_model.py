@@ -257,3 +257,18 @@ def test_graph_is_a_plate_diagram():
     source = Model("y ~ x + (x | pop)", table()).graph().source
     assert "cluster" in source
     assert "sd_pop_std" in source
+
+
+def test_without_dot_a_notebook_is_told_what_to_install(monkeypatch):
+    graph = Model("y ~ x + (x | pop)", table()).graph()
+    monkeypatch.setenv("PATH", "")
+    (text,) = graph._repr_mimebundle_().values()
+    assert "graphviz" in text
+
+
+def test_equations_without_priors_keep_the_rest():
+    model = Model("y ~ x + (x | pop)", table())
+    whole, short = model.equations(), model.equations(priors=False)
+    assert str(whole).startswith(str(short).removesuffix("\n\\end{aligned}"))
+    assert "StudentT" in str(whole)
+    assert "StudentT" not in str(short)
