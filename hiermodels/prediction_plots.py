@@ -575,6 +575,7 @@ def draw_ppc(observed: Array, made: Array, *, name: str, ax: Axes | None = None)
     finish_axis(axis, name, "rows")
     if is_wide(observed):
         axis.set_xscale("symlog", linthresh=1.0)
+        axis.set_xlim(left=edges[0])  # a margin would reach far below zero on this scale
         axis.set_xlabel(f"{shorten(name, 60)} (log scale above 1)", parse_math=False)
     legend(
         axis,
