@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from hiermodels.equations import Equations
     from hiermodels.graphs import PlateDiagram
+    from hiermodels.r_code import RCode
 
 __all__ = ["Model", "fit"]
 
@@ -141,6 +142,21 @@ class Model:
 
         found = build_equations(self.design, self.priors)
         return found if priors else replace(found, priors=())
+
+    def to_r(self, program: str | None = None, *, data: str = "data") -> RCode:
+        """The call of R that fits the same model: lme4, glmmTMB, metafor or brms.
+
+        ``program=None`` takes the first of them that can; ``data`` is the name of the data frame
+        in R, with the same columns. For brms with the priors of this model.
+
+        Raises
+        ------
+        NotAvailableError
+            A model that the program cannot fit, with the reason.
+        """
+        from hiermodels.r_code import build_r
+
+        return build_r(self.design, self.priors, program=program, data=data)
 
     def nesting(self) -> Findings:
         """What may not be meant about the grouping: labels that recur, few levels, and more.

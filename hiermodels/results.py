@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from hiermodels.prediction_plots import PredictionPlots
+    from hiermodels.r_code import RCode
 
 __all__ = ["CI_PROB", "Fit"]
 
@@ -578,6 +579,21 @@ class Fit:
             seed=self._seed(random_seed),
             ci_prob=ci_prob,
         )
+
+    def to_r(self, program: str | None = None, *, data: str = "data") -> RCode:
+        """The call of R that fits the same model: lme4, glmmTMB, metafor or brms.
+
+        ``program=None`` takes the first of them that can; ``data`` is the name of the data frame
+        in R, with the same columns. For brms with the priors of this model.
+
+        Raises
+        ------
+        NotAvailableError
+            A model that the program cannot fit, with the reason.
+        """
+        from hiermodels.r_code import build_r
+
+        return build_r(self.design, self.priors, program=program, data=data)
 
     def posterior_predictive(
         self,

@@ -50,6 +50,8 @@ ORDER = [
     "comparison",
     "equations",
     "graphs",
+    "r_formula",
+    "r_code",
     "tables",
     "sentences",
     "prediction_tables",
