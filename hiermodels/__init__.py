@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hiermodels import exercise as exercise
     from hiermodels.bridge import from_bambi
     from hiermodels.datasets import list_datasets, load_dataset
     from hiermodels.errors import (
@@ -79,7 +80,13 @@ HOME = {
 }
 
 
+#: Modules that a user names whole: ``hm.exercise.check``.
+MODULES = ("exercise",)
+
+
 def __getattr__(name: str) -> Any:
+    if name in MODULES:
+        return import_module(f"hiermodels.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'hiermodels' has no attribute {name!r}")
     value = getattr(import_module(f"hiermodels.{HOME.get(name, 'errors')}"), name)
@@ -88,4 +95,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted((*__all__, *MODULES))

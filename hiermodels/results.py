@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from hiermodels import checks, comparison, prediction, prediction_tables, tables
+from hiermodels import broom, checks, comparison, prediction, prediction_tables, tables
 from hiermodels.checks import Checks
 from hiermodels.comparison import Elpd
 from hiermodels.design import Block, Design
@@ -589,6 +590,69 @@ class Fit:
             seed=self._seed(random_seed),
             ci_prob=ci_prob,
         )
+
+    def tidy(
+        self,
+        effects: str | Sequence[str] = ("fixed", "ran_pars", "auxiliary"),
+        *,
+        ci_prob: float = CI_PROB,
+    ) -> pd.DataFrame:
+        """One row a parameter, with the columns of R's broom.mixed.
+
+        ``effect, component, group, term, estimate, std.error, conf.low, conf.high``. ``effects``
+        are of ``"fixed"``, ``"ran_pars"`` (sds and correlations), ``"auxiliary"`` (the family's
+        own), ``"ran_vals"`` (group effects, with a column ``level``), ``"ran_coefs"``.
+        ``component`` is ``"cond"``, or the parameter that has a formula, such as ``"zi"``.
+        """
+        wanted = (effects,) if isinstance(effects, str) else tuple(effects)
+        found = self._reliability if {"ran_vals", "ran_coefs"} & set(wanted) else {}
+        return broom.tidy_frame(self.design, self.draws, found, effects=wanted, ci_prob=ci_prob)
+
+    def glance(self, *, loo: bool = False) -> pd.DataFrame:
+        """One row for the model, with the columns of R's broom.mixed.
+
+        ``engine, pss`` (posterior draws), ``nobs, sigma`` (posterior median), ``rhat_max,
+        ess_min, divergences``; with ``loo=True`` also ``elpd_loo, se_elpd_loo, p_loo, looic``.
+        """
+        sigma = self.draws.residual
+        found: dict[str, Any] = {
+            "engine": self.idata["posterior"].attrs.get("engine", ""),
+            "pss": self.draws.n,
+            "nobs": self.design.n,
+            "sigma": float("nan") if sigma is None else float(np.median(sigma)),
+            "rhat_max": float(np.nanmax(self.diagnostics.rhat)),
+            "ess_min": float(np.nanmin(self.diagnostics.ess_bulk)),
+            "divergences": self.diagnostics.divergences,
+        }
+        if loo:
+            score = self.loo()
+            found |= {
+                "elpd_loo": score.elpd,
+                "se_elpd_loo": score.se,
+                "p_loo": score.p,
+                "looic": -2 * score.elpd,
+            }
+        return broom.glance_frame(found)
+
+    def augment(
+        self, newdata: Any = None, *, target: str = "group", ci_prob: float = CI_PROB
+    ) -> pd.DataFrame:
+        """The rows, each with what the model says of it, in the columns of R's broom.mixed.
+
+        ``.fitted``, ``.se.fit``, ``.conf.low``, ``.conf.high`` are the mean response for the
+        row's groups, on the scale of the response (the share, where it is successes of trials);
+        ``.fixed`` that with group effects at zero; ``.resid`` the response less ``.fitted``, for
+        the rows of the fit. ``newdata`` and ``target`` are those of `predict`.
+        """
+        fitted = self.predict(newdata, target=target, ci_prob=ci_prob)
+        fixed = self.predict(newdata, target="population")["estimate"].to_numpy()
+        left = ("estimate", "sd", "lower", "upper")
+        if newdata is None:
+            rows = broom.plain_names(self.design.rows.frame)
+            share = 1.0 if self.design.trials is None else self.design.trials
+            return broom.augment_frame(rows, fitted, fixed, self.design.response / share)
+        rows = pd.DataFrame(fitted.drop(columns=list(left)))
+        return broom.augment_frame(rows, fitted, fixed, None)
 
     def to_r(self, program: str | None = None, *, data: str = "data") -> RCode:
         """The call of R that fits the same model: lme4, glmmTMB, metafor or brms.

@@ -53,6 +53,7 @@ ORDER = [
     "r_formula",
     "r_code",
     "tables",
+    "broom",
     "sentences",
     "prediction_tables",
     "summary",
@@ -70,6 +71,9 @@ ORDER = [
     "calibration",
     "simulation",
     "datasets",
+    "exercise_kinds",
+    "tutorial_exercises",
+    "exercise",
     "reading",
     "cli",
 ]
