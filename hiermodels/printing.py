@@ -113,9 +113,10 @@ class Table(pd.DataFrame):
         frame = pd.DataFrame(self)
         frame.columns = pd.Index([flat_name(name) for name in frame.columns])
         if any(name is not None for name in frame.index.names):
-            names = [str(name) for name in frame.index.names if name is not None]
+            names = [name for name in frame.index.names if name is not None]
+            unnamed = [k for k, name in enumerate(frame.index.names) if name is None]
             if not set(names) & set(frame.columns):
-                frame = frame.reset_index()
+                frame = frame.reset_index(level=unnamed, drop=True).reset_index()
         return frame
 
     @staticmethod

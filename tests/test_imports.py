@@ -72,6 +72,7 @@ ORDER = [
     "simulation",
     "datasets",
     "exercise_kinds",
+    "class_exercises",
     "tutorial_exercises",
     "exercise",
     "reading",

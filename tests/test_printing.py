@@ -103,3 +103,5 @@ def test_what_pandas_makes_of_a_table_prints():
         ["term", *(f"{m} {c}" for m in "ab" for c in ("estimate", "sd", "lower", "upper"))]
     )
     assert "b upper" in beside.to_markdown()
+    below = pd.concat({"a": fixef, "b": fixef}, names=["model", None])
+    assert below.cells(max_rows=9)[0] == ("model", "term", "estimate", "sd")
