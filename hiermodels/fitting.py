@@ -130,11 +130,14 @@ class Model:
 
         return build_pymc(self.design, self.priors)
 
-    def graph(self) -> PlateDiagram:
-        """The plate diagram of `to_pymc`; to see it outside a notebook, ``.render("model")``."""
-        from hiermodels.graphs import plate_diagram
+    def graph(self, *, pymc: bool = False) -> PlateDiagram:
+        """The plate diagram, in the words of the posterior; with ``pymc`` that of `to_pymc`.
 
-        return plate_diagram(self.to_pymc())
+        To see it outside a notebook, ``.render("model")``.
+        """
+        from hiermodels.graphs import plate_diagram, pymc_diagram
+
+        return pymc_diagram(self.to_pymc()) if pymc else plate_diagram(self.design, self.priors)
 
     def equations(self, *, priors: bool = True) -> Equations:
         """The model in LaTeX, with its priors or without; a notebook shows it typeset."""

@@ -458,8 +458,11 @@ def finish_axis(axis: Axes, x: str, y: str, place: Places | None = None) -> None
     axis.set_xlabel(shorten(x, 60), fontsize=FONT, color=INK, parse_math=False)
     axis.set_ylabel(shorten(y, 60), fontsize=FONT, color=INK, parse_math=False)
     if place is not None and place.categories:
-        axis.set_xticks(range(len(place.categories)))
-        axis.set_xticklabels([shorten(c, 16) for c in place.categories], parse_math=False)
+        labels = [shorten(c, 16) for c in place.categories]
+        axis.set_xticks(range(len(labels)))
+        axis.set_xticklabels(labels, parse_math=False)
+        if len(labels) * max(map(len, labels)) > ACROSS:
+            axis.tick_params(axis="x", labelrotation=90 if len(labels) > 12 else 35)
 
 
 def legend(axis: Axes, handles: Mapping[str, Any]) -> None:
@@ -663,6 +666,8 @@ def draw_checks(fit: Fit) -> Array:
 
 
 COLORS = {"good": GREEN, "look": "#B8860B", "fault": VERMILION}
+#: Characters that fit side by side below a panel.
+ACROSS = 60
 #: Characters that fit above a panel of the checks.
 TITLE = 30
 
