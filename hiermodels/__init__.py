@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hiermodels import exercise as exercise
+    from hiermodels import play as play
     from hiermodels.bridge import from_bambi
     from hiermodels.datasets import list_datasets, load_dataset
     from hiermodels.errors import (
@@ -80,8 +81,8 @@ HOME = {
 }
 
 
-#: Modules that a user names whole: ``hm.exercise.check``.
-MODULES = ("exercise",)
+#: Modules that a user names whole: ``hm.exercise.check``, ``hm.play.shrinkage``.
+MODULES = ("exercise", "play")
 
 
 def __getattr__(name: str) -> Any:

@@ -75,6 +75,8 @@ ORDER = [
     "class_exercises",
     "tutorial_exercises",
     "exercise",
+    "balanced",
+    "play",
     "reading",
     "cli",
 ]
