@@ -146,6 +146,21 @@ class Model:
         found = build_equations(self.design, self.priors)
         return found if priors else replace(found, priors=())
 
+    def to_bambi(self) -> Any:
+        """The same model in Bambi, with the same priors: a `bambi.Model`, ready to fit.
+
+        `hm.from_bambi` brings its posterior back.
+
+        Raises
+        ------
+        NotAvailableError
+            What Bambi does not have: a correlated block, of which the nearest is named; weights;
+            known standard errors; formulas of other parameters; some families.
+        """
+        from hiermodels.bambi_model import build_bambi
+
+        return build_bambi(self.design, self.priors)
+
     def to_r(self, program: str | None = None, *, data: str = "data") -> RCode:
         """The call of R that fits the same model: lme4, glmmTMB, metafor or brms.
 

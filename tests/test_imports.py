@@ -52,6 +52,7 @@ ORDER = [
     "graphs",
     "r_formula",
     "r_code",
+    "bambi_model",
     "tables",
     "broom",
     "sentences",
