@@ -32,11 +32,11 @@ from hiermodels.sampling import (
 )
 
 if TYPE_CHECKING:
-    import graphviz
     import pymc as pm
     import xarray as xr
 
     from hiermodels.equations import Equations
+    from hiermodels.graphs import PlateDiagram
     from hiermodels.r_code import RCode
 
 __all__ = ["Model", "fit"]
@@ -130,17 +130,21 @@ class Model:
 
         return build_pymc(self.design, self.priors)
 
-    def graph(self) -> graphviz.Digraph:
-        """The plate diagram of `to_pymc`; to see it outside a notebook, ``.render("model")``."""
-        import pymc as pm
+    def graph(self, *, pymc: bool = False) -> PlateDiagram:
+        """The plate diagram, in the words of the posterior; with ``pymc`` that of `to_pymc`.
 
-        return pm.model_to_graphviz(self.to_pymc())
+        To see it outside a notebook, ``.render("model")``.
+        """
+        from hiermodels.graphs import plate_diagram, pymc_diagram
 
-    def equations(self) -> Equations:
-        """The model in LaTeX, with its priors; a notebook shows it typeset."""
+        return pymc_diagram(self.to_pymc()) if pymc else plate_diagram(self.design, self.priors)
+
+    def equations(self, *, priors: bool = True) -> Equations:
+        """The model in LaTeX, with its priors or without; a notebook shows it typeset."""
         from hiermodels.equations import build_equations
 
-        return build_equations(self.design, self.priors)
+        found = build_equations(self.design, self.priors)
+        return found if priors else replace(found, priors=())
 
     def to_bambi(self) -> Any:
         """The same model in Bambi, with the same priors: a `bambi.Model`, ready to fit.

@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 from scipy.special import ndtri
 
 from hiermodels.checks import Checks, statistic
-from hiermodels.errors import DataError, UnknownNameError
+from hiermodels.errors import DataError, UnknownNameError, some_rows
 from hiermodels.plots import (
     BLUE,
     FONT,
@@ -136,13 +136,21 @@ class PredictionPlots(VariancePlots):
         )
 
     def residuals(
-        self, x: str | None = None, *, kind: str = "quantile", ax: Axes | None = None
+        self,
+        x: str | pd.Series | None = None,
+        *,
+        kind: str = "quantile",
+        ax: Axes | None = None,
     ) -> Axes:
-        """Residuals against the fitted values, or against the column ``x``."""
+        """Residuals against the fitted values, or against ``x``.
+
+        ``x`` is a column of the formula, or any column of the data as a Series with their index:
+        what a model leaves out shows along what is not in it.
+        """
         fit = self.fit
         found = fit.residuals(kind)
-        against = found["fitted"] if x is None else fit.design.rows.frame[x]
-        return draw_residuals(against, found["residual"], x=x or "fitted", kind=kind, ax=ax)
+        name, against = beside_residuals(found, fit.design.rows.frame, x)
+        return draw_residuals(against, found["residual"], x=name, kind=kind, ax=ax)
 
     def qq(
         self, group: str | None = None, *, term: str | None = None, ax: Axes | None = None
@@ -450,8 +458,11 @@ def finish_axis(axis: Axes, x: str, y: str, place: Places | None = None) -> None
     axis.set_xlabel(shorten(x, 60), fontsize=FONT, color=INK, parse_math=False)
     axis.set_ylabel(shorten(y, 60), fontsize=FONT, color=INK, parse_math=False)
     if place is not None and place.categories:
-        axis.set_xticks(range(len(place.categories)))
-        axis.set_xticklabels([shorten(c, 16) for c in place.categories], parse_math=False)
+        labels = [shorten(c, 16) for c in place.categories]
+        axis.set_xticks(range(len(labels)))
+        axis.set_xticklabels(labels, parse_math=False)
+        if len(labels) * max(map(len, labels)) > ACROSS:
+            axis.tick_params(axis="x", labelrotation=90 if len(labels) > 12 else 35)
 
 
 def legend(axis: Axes, handles: Mapping[str, Any]) -> None:
@@ -470,6 +481,28 @@ def legend(axis: Axes, handles: Mapping[str, Any]) -> None:
 
 
 # --- residuals ------------------------------------------------------------------------------------
+
+
+def beside_residuals(
+    found: pd.DataFrame, frame: pd.DataFrame, x: str | pd.Series | None
+) -> tuple[str, pd.Series]:
+    """The name and the values, row by row, of what residuals are drawn against."""
+    if x is None:
+        return "fitted", found["fitted"]
+    if isinstance(x, str):
+        if x not in frame.columns:
+            raise UnknownNameError(
+                f"the formula has no column {x!r}; it has {', '.join(map(str, frame.columns))}. "
+                f"Another column of the data is given as such: residuals(data[{x!r}])"
+            )
+        return x, frame[x]
+    absent = [label for label in found.index if label not in x.index]
+    if absent or not x.index.is_unique:
+        raise DataError(
+            f"{x.name!r} has no value, or several, for {some_rows(absent or list(found.index))} "
+            "of the fit: it needs the index of the data that were fitted"
+        )
+    return str(x.name or "x"), x.loc[found.index]
 
 
 def draw_residuals(
@@ -545,6 +578,7 @@ def draw_ppc(observed: Array, made: Array, *, name: str, ax: Axes | None = None)
     finish_axis(axis, name, "rows")
     if is_wide(observed):
         axis.set_xscale("symlog", linthresh=1.0)
+        axis.set_xlim(left=edges[0])  # a margin would reach far below zero on this scale
         axis.set_xlabel(f"{shorten(name, 60)} (log scale above 1)", parse_math=False)
     legend(
         axis,
@@ -632,18 +666,25 @@ def draw_checks(fit: Fit) -> Array:
 
 
 COLORS = {"good": GREEN, "look": "#B8860B", "fault": VERMILION}
+#: Characters that fit side by side below a panel.
+ACROSS = 60
+#: Characters that fit above a panel of the checks.
+TITLE = 30
 
 
 def title(axis: Axes, text: str, found: Checks, *names: str, of: str = "") -> None:
     """What the panel shows, and the worst verdict on it."""
     own = [c for c in found if c.name in names and (not of or c.of == of)]
     worst = max(own, key=lambda c: list(COLORS).index(c.verdict), default=None)
-    axis.set_title(shorten(text, 34), fontsize=FONT, loc="left", parse_math=False)
+    told = "" if worst is None else worst.verdict
+    if worst is not None and told != "good" and len(names) > 1:
+        told = f"{told}: {worst.name}"
+    text = shorten(text, 34)
+    if len(text) + len(told) > TITLE:
+        text += "\n"  # the verdict is on the line below
+    axis.set_title(text, fontsize=FONT, loc="left", parse_math=False)
     if worst is None:
         return
-    told = worst.verdict
-    if told != "good" and len(names) > 1:
-        told = f"{told}: {worst.name}"
     axis.set_title(
         told, fontsize=FONT - 1, loc="right", color=COLORS[worst.verdict], fontweight="bold"
     )

@@ -54,7 +54,7 @@ class Table(pd.DataFrame):
     def text(self, *, max_rows: int = MAX_ROWS) -> str:
         """For a terminal."""
         head, rows = self.cells(max_rows=max_rows)
-        numeric = [is_number(self, name) for name in head]
+        numeric = [is_number(self.flat(), name) for name in head]
         table = [list(head), *rows]
         widths = [max(len(row[k]) for row in table) for k in range(len(head))]
         lines = [
@@ -78,7 +78,7 @@ class Table(pd.DataFrame):
     def to_latex(self, path: str | Path | None = None) -> str:
         """The table as it is printed, in LaTeX with booktabs, every text escaped."""
         head, rows = self.cells(max_rows=len(self))
-        numeric = [is_number(self, name) for name in head]
+        numeric = [is_number(self.flat(), name) for name in head]
         return written(latex_table(head, rows, numeric, title=self.title, note=self.note), path)
 
     def gt(self) -> GT:
@@ -109,7 +109,8 @@ class Table(pd.DataFrame):
     def markdown(self) -> str:
         """For a Markdown file."""
         head, rows = self.cells(max_rows=len(self), repeat_keys=True)
-        rule = ["---:" if is_number(self, name) else "---" for name in head]
+        flat = self.flat()
+        rule = ["---:" if is_number(flat, name) else "---" for name in head]
         lines = [
             "| " + " | ".join(c.replace("|", "\\|") for c in row) + " |"
             for row in [list(head), rule, *rows]
@@ -126,8 +127,8 @@ class Table(pd.DataFrame):
         self, *, max_rows: int, repeat_keys: bool = False
     ) -> tuple[tuple[str, ...], list[list[str]]]:
         """Header and rows as text."""
-        columns = printed_columns(list(self.columns))
-        shown: pd.DataFrame = pd.DataFrame(self)
+        shown = self.flat()
+        columns = printed_columns(list(shown.columns))
         cut = len(shown) - max_rows
         if cut > 0:
             shown = shown.iloc[: max_rows - 1]
@@ -139,6 +140,17 @@ class Table(pd.DataFrame):
             rows.append([f"… {cut + 1} more", *[""] * (len(columns) - 1)])
         return tuple(c[0] for c in columns), rows
 
+    def flat(self) -> pd.DataFrame:
+        """As it is printed: a named index as columns, the levels of a column's name in one."""
+        frame = pd.DataFrame(self)
+        frame.columns = pd.Index([flat_name(name) for name in frame.columns])
+        if any(name is not None for name in frame.index.names):
+            names = [name for name in frame.index.names if name is not None]
+            unnamed = [k for k, name in enumerate(frame.index.names) if name is None]
+            if not set(names) & set(frame.columns):
+                frame = frame.reset_index(level=unnamed, drop=True).reset_index()
+        return frame
+
     @staticmethod
     def column_text(frame: pd.DataFrame, name: str, lower: str, upper: str) -> list[str]:
         values = frame[name].tolist()
@@ -146,6 +158,11 @@ class Table(pd.DataFrame):
             return [format_number(v) for v in values]
         ends = zip(values, frame[lower].tolist(), frame[upper].tolist(), strict=True)
         return [format_interval(v, a, b) for v, a, b in ends]
+
+
+def flat_name(name: Any) -> str:
+    """``("a", "sd")``, of a table made by pandas of several, is ``a sd``."""
+    return " ".join(str(part) for part in name) if isinstance(name, tuple) else str(name)
 
 
 def is_number(frame: pd.DataFrame, name: str) -> bool:

@@ -558,7 +558,17 @@ class Fit:
         each level and along each predictor, zeros and ones, outliers, the normality of the group
         effects, and the sampler; each against data that the model makes at the same draws.
         """
-        return checks.check(self.design, self.draws, self.diagnostics, seed=self._seed(random_seed))
+        seed = self._seed(random_seed)
+        if seed not in self._kept_checks:
+            self._kept_checks[seed] = checks.check(
+                self.design, self.draws, self.diagnostics, seed=seed
+            )
+        return self._kept_checks[seed]
+
+    @cached_property
+    def _kept_checks(self) -> dict[int, Checks]:
+        """Those that were asked for: the table and the pictures share them."""
+        return {}
 
     def ppc(
         self,

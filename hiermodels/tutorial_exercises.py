@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hiermodels.class_exercises import CLASS_EXERCISES
 from hiermodels.exercise_kinds import Exercise
 
 __all__ = ["EXERCISES", "schools_table"]
@@ -162,4 +163,4 @@ _ALL = (
 )
 
 #: Every exercise of the tutorials by name.
-EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in _ALL}
+EXERCISES: dict[str, Exercise] = {e.name: e for e in (*CLASS_EXERCISES, *_ALL)}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 from made_up import made_up_fit, table
 
@@ -119,3 +120,18 @@ def test_long_tables_are_whole_outside_the_terminal():
     assert "… " in found.text()
     assert found.to_html().count("<tr>") == 451
     assert found.to_latex().count(r"\\") == 451
+
+
+def test_what_pandas_makes_of_a_table_prints():
+    fixef = made_up_fit("y ~ x + (1 | pop)", table()).fixef()
+    by_term = fixef.set_index("term")
+    assert by_term.cells(max_rows=9)[0] == ("term", "estimate", "sd")
+    assert [row[0] for row in by_term.cells(max_rows=9)[1]] == ["Intercept", "x"]
+    assert by_term.text().splitlines()[1:] == fixef.text().splitlines()[1:]
+    beside = pd.concat({"a": by_term, "b": by_term}, axis=1)
+    assert beside.cells(max_rows=9)[0] == tuple(
+        ["term", *(f"{m} {c}" for m in "ab" for c in ("estimate", "sd", "lower", "upper"))]
+    )
+    assert "b upper" in beside.to_markdown()
+    below = pd.concat({"a": fixef, "b": fixef}, names=["model", None])
+    assert below.cells(max_rows=9)[0] == ("model", "term", "estimate", "sd")
