@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hiermodels.bridge import from_bambi
+    from hiermodels.building import build_up
     from hiermodels.datasets import list_datasets, load_dataset
     from hiermodels.errors import (
         DataError,
@@ -54,6 +55,7 @@ __all__ = [
     "PriorError",
     "SamplingError",
     "UnknownNameError",
+    "build_up",
     "compare",
     "fit",
     "from_bambi",
@@ -68,6 +70,7 @@ HOME = {
     "Fit": "results",
     "Model": "fitting",
     "Prior": "priors",
+    "build_up": "building",
     "compare": "workflows",
     "fit": "fitting",
     "from_bambi": "bridge",

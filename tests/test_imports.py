@@ -63,6 +63,7 @@ ORDER = [
     "pooling_plots",
     "pooling_report",
     "workflows",
+    "building",
     "squeezing",
     "calibration",
     "simulation",
