@@ -470,17 +470,14 @@ def report(
     steps: dict[str, Step], factor: str, *, logo: bool, seed: int, ci_prob: float
 ) -> BuildUp:
     """The steps into the table and its sentences."""
-    scores = {kind: {} for kind in ("loo", "logo")}
+    scores: Scores = {kind: {} for kind in ("loo", "logo")}
     done: dict[str, dict[str, tuple[Elpd | None, str]]] = {}
     for name, step in steps.items():
         if step.formula not in done:
             done[step.formula] = outside(step.fit, factor, logo=logo, seed=seed)
         for kind in scores:
             scores[kind][name] = done[step.formula][kind]
-    rows = [
-        row(step, steps, {k: v for k, v in scores.items()}, factor, ci_prob=ci_prob)
-        for step in steps.values()
-    ]
+    rows = [row(step, steps, scores, factor, ci_prob=ci_prob) for step in steps.values()]
     made = BuildUp(
         rows,
         title=heading(f"Build-up in {factor}", "mean", ci_prob),

@@ -147,7 +147,7 @@ def test_residuals_are_what_they_say():
     sd = np.sqrt((fit.draws.residual**2).mean())
     np.testing.assert_allclose(pearson, found["residual"] / sd)
     assert list(found.index) == list(table().index)
-    with pytest.raises(UnknownNameError, match="Valid: pearson, quantile, response"):
+    with pytest.raises(UnknownNameError, match="Valid: loo, pearson, quantile, response"):
         fit.residuals("raw")
 
 

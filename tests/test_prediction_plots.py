@@ -151,6 +151,7 @@ def test_the_figure_of_the_checks(fit):
     assert titles == [
         "residuals along the fit",
         "distribution",
+        "each row left out",
         "levels of pop",
         "along x",
         "along f",
