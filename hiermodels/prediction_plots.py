@@ -460,16 +460,7 @@ def draw_panels(
     }
     if points is not None:
         handles["partial residuals" if partial else "data"] = point_handle()
-    if title:
-        figure.suptitle(fill(title, WIDTH), fontsize=FONT, parse_math=False)
-    figure.legend(
-        list(handles.values()),
-        list(handles),
-        loc="outside lower center",
-        ncols=3,
-        frameon=False,
-        fontsize=FONT - 0.5,
-    )
+    panel_legend(figure, handles, title=title)
     return np.asarray(axes.ravel()[: len(parts)], dtype=object)
 
 
@@ -522,16 +513,23 @@ def draw_probabilities(
         axis.set_ylim(0, 1)
     figure.supxlabel(shorten(x, 60), fontsize=FONT, parse_math=False)
     figure.supylabel(f"probability, {percent(ci_prob)} interval", fontsize=FONT)
-    figure.suptitle(fill(title, WIDTH), fontsize=FONT, parse_math=False)
-    figure.legend(
+    panel_legend(figure, handles, title=title)
+    return np.asarray(axes.ravel()[: len(parts)], dtype=object)
+
+
+def panel_legend(figure: Any, handles: Mapping[str, Any], *, title: str) -> None:
+    """Above all panels, the title above it: a suptitle would lie on the legend."""
+    made = figure.legend(
         list(handles.values()),
         list(handles),
-        loc="outside lower center",
-        ncols=min(5, len(labels)),
+        loc="outside upper center",
+        ncols=min(5, len(handles)),
         frameon=False,
         fontsize=FONT - 0.5,
+        title=fill(title, WIDTH if len(figure.axes) > 4 else 50),
+        title_fontsize=FONT,
     )
-    return np.asarray(axes.ravel()[: len(parts)], dtype=object)
+    made.get_title().set_parse_math(False)
 
 
 def ordered_colors(n: int) -> list[Any]:
