@@ -6,7 +6,7 @@ draw them. Every title says the target of a prediction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PredictionPlots",
     "draw_checks",
+    "draw_level_statistics",
     "draw_ppc",
     "draw_predictions",
     "draw_probabilities",
@@ -64,6 +65,8 @@ WIDE = 20
 GREEN = "#009E73"
 #: Characters of a line of a title.
 WIDTH = 84
+#: Levels that are named beside an axis.
+MOST_NAMED = 55
 
 
 @dataclass(frozen=True)
@@ -193,14 +196,22 @@ class PredictionPlots(VariancePlots):
 
     def ppc(
         self,
-        stat: str | None = None,
+        stat: str | Callable[[Array], Any] | None = None,
+        group: str | None = None,
         *,
         new_group: bool = False,
         draws: int = 50,
         ax: Axes | None = None,
     ) -> Axes:
-        """The distribution of the response beside those that the model makes; or of ``stat``."""
+        """The distribution of the response beside those that the model makes; or of ``stat``.
+
+        ``group`` shows ``stat``, by default the mean, of each of its levels.
+        """
         fit = self.fit
+        if group is not None:
+            return draw_level_statistics(
+                fit.ppc(stat or "mean", group, new_group=new_group), group=group, ax=ax
+            )
         made = fit.posterior_predictive(draws if stat is None else 1000, new_group=new_group)
         if stat is None:
             return draw_ppc(fit.design.response, made, name=fit.design.response_name, ax=ax)
@@ -706,6 +717,46 @@ def draw_statistic(observed: float, made: Array, *, name: str, ax: Axes | None =
     axis.axvline(observed, color=VERMILION, linewidth=2.0, zorder=3)
     finish_axis(axis, shorten(name, 40), "made by the model")
     legend(axis, {"data": Line2D([], [], color=VERMILION, lw=2.0)})
+    return axis
+
+
+def draw_level_statistics(frame: pd.DataFrame, *, group: str, ax: Axes | None = None) -> Axes:
+    """The number of each level, beside the interval of what the model makes; sorted by the data."""
+    n = len(frame)
+    height = float(np.clip(0.9 + 0.2 * n, 2.4, 12))
+    axis = ax if ax is not None else plt.subplots(figsize=(5.4, height), layout="constrained")[1]
+    rows = frame.sort_values("observed", kind="stable")
+    at = np.arange(n)
+    axis.hlines(
+        at,
+        rows["expected_lower"],
+        rows["expected_upper"],
+        color=LIGHT_BLUE,
+        linewidth=2.4,
+        zorder=2,
+    )
+    axis.plot(rows["expected"], at, "|", color=BLUE, ms=7, mew=1.4, zorder=3)
+    outside = (rows["observed"] < rows["expected_lower"]) | (
+        rows["observed"] > rows["expected_upper"]
+    )
+    for mask, color in ((~outside, INK), (outside, VERMILION)):
+        axis.plot(rows["observed"][mask], at[mask.to_numpy()], "o", color=color, ms=4, zorder=4)
+    name = str(frame["statistic"].iloc[0])
+    finish_axis(axis, f"{shorten(name, 40)} of each {shorten(group, 30)}", "")
+    few = n <= MOST_NAMED
+    axis.set_yticks(at if few else [])
+    axis.set_yticklabels(
+        [shorten(str(v), 20) for v in rows["level"]] if few else [], parse_math=False
+    )
+    axis.set_ylim(-0.7, n - 0.3)
+    legend(
+        axis,
+        {
+            "data": Line2D([], [], color=INK, marker="o", ms=4, linestyle="none"),
+            "made by the model, 95 %": Line2D([], [], color=LIGHT_BLUE, lw=2.4),
+            "data outside": Line2D([], [], color=VERMILION, marker="o", ms=4, linestyle="none"),
+        },
+    )
     return axis
 
 

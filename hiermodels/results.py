@@ -26,6 +26,7 @@ from hiermodels.held_out import integrated_groups
 from hiermodels.icc import icc_curves
 from hiermodels.left_out import LeftOut, check_left_out, leave_rows_out
 from hiermodels.printing import Table
+from hiermodels.prior_density import log_priors
 from hiermodels.priors import Priors
 from hiermodels.ranks import rank_levels
 from hiermodels.remaining import remaining_variance
@@ -656,14 +657,25 @@ class Fit:
         new_group: bool = False,
         random_seed: int | None = None,
     ) -> np.ndarray:
-        """Responses that the model makes for the rows of the fit, (draws, rows)."""
-        return checks.posterior_predictive(
+        """Responses that the model makes for the rows of the fit, (draws, rows).
+
+        Those for the groups of the data are also the group ``posterior_predictive`` of ``idata``,
+        beside ``observed_data``, where ArviZ looks for them.
+        """
+        import xarray as xr
+
+        made = checks.posterior_predictive(
             self.design,
             self.draws,
             at_most=draws,
             new_group=new_group,
             seed=self._seed(random_seed),
         )
+        if not new_group and "observed_data" in self.idata.children:
+            ((name, observed),) = self.idata["observed_data"].to_dataset().data_vars.items()
+            values = xr.DataArray(made[None], dims=("chain", "draw", *observed.dims))
+            self.idata["posterior_predictive"] = xr.DataTree(xr.Dataset({name: values}))
+        return made
 
     def log_likelihood(self) -> xr.DataArray:
         """log p(y_i | parameters) of each draw and row, (chain, draw, row).
@@ -678,6 +690,23 @@ class Fit:
             made = self._labelled(values, np.arange(self.design.n))
             self.idata["log_likelihood"] = xr.DataTree(made.to_dataset(name="y"))
         return self.idata["log_likelihood"].to_dataset()["y"]
+
+    def log_prior(self) -> xr.Dataset:
+        """log p of each parameter's prior at each draw, (chain, draw) by parameter.
+
+        On the standardised scale, without the group effects, whose distribution is the model's.
+        Made when it is first asked for, and then the group ``log_prior`` of ``idata``, where ArviZ
+        looks for it.
+        """
+        import xarray as xr
+
+        if "log_prior" not in self.idata.children:
+            chains = self.idata["posterior"].sizes["chain"]
+            made = log_priors(self.design, self.priors, self.draws)
+            place = ("chain", "draw")
+            found = {k: (place, v.reshape(chains, -1)) for k, v in made.items()}
+            self.idata["log_prior"] = xr.DataTree(xr.Dataset(found))
+        return self.idata["log_prior"].to_dataset()
 
     def sensitivity(
         self,

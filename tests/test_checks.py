@@ -184,6 +184,15 @@ def test_ppc():
         fit.ppc("kurtosis")
 
 
+def test_made_responses_are_where_arviz_looks():
+    data = simulated(1, groups=6, each=5)
+    fit = quick(data)
+    made = fit.posterior_predictive(200)
+    tree = fit.idata["posterior_predictive"].to_dataset()
+    np.testing.assert_array_equal(tree["y"].to_numpy()[0], made)
+    assert tree["y"].dims[2:] == fit.idata["observed_data"]["y"].dims
+
+
 def test_new_groups_vary_more():
     fit = made_up_fit("y ~ 1 + (1 | pop)")
     own = fit.ppc("mean")
