@@ -15,7 +15,7 @@ from hiermodels.errors import NotAvailableError, UnknownNameError
 from hiermodels.prior_density import log_density, log_priors
 from hiermodels.sensitivity import verdict_of
 
-LOW, HIGH = 0.8, 1.25
+LOW, HIGH = 0.6, 1.6
 SCALE = 2.0
 
 
@@ -103,6 +103,21 @@ def test_it_is_the_distance_to_refits_with_that_power(data, twice, what):
         assert found.loc[name, what] == pytest.approx(wanted, abs=2.5 * chance), name
     largest = found.loc[list(NAMES), what].max()
     assert largest > 5 * chance, "something moves beyond the noise"
+
+
+def test_the_estimands_and_the_verdicts():
+    fit = family_fit("poisson", spread=0.1)
+    found = fit.sensitivity(scale="latent")
+    assert [*found["estimand"][:3]] == ["Intercept", "x", "sd_g[Intercept]"]
+    assert {"ICC g", "CV² g[Intercept]", "CV² residual"} <= set(found["estimand"])
+    assert "scale=" in fit.sensitivity().note
+    assert not any(fit.sensitivity()["estimand"].str.startswith("ICC"))
+    assert set(found["verdict"]) <= {"good", "prior decides", "prior and data disagree"}
+    assert verdict_of(0.01, 0.0) == "good"
+    assert verdict_of(0.2, 0.01) == "prior decides"
+    assert verdict_of(0.2, 0.3) == "prior and data disagree"
+    with pytest.raises(UnknownNameError, match="latent"):
+        fit.sensitivity(scale="log")
 
 
 def test_arviz_says_the_same_of_the_groups_of_the_fit(twice):
