@@ -10,7 +10,10 @@ Residuals are randomised quantile residuals of one posterior draw,
     u_i = F(y_i - 0 | theta_s) + V_i P(Y = y_i | theta_s),      V_i ~ Uniform(0, 1)
 
 If the model is true, (y, theta_s) is distributed as (y, theta), so that these are independent and
-uniform, whatever was estimated; those of posterior means are not, they look too good.
+uniform, whatever was estimated; those of posterior means are not, they look too good. The
+probabilities p are conservative: the draws have seen the data, and stand where they fit them, so
+that with a true model p below 0.05 is rarer than one in twenty. With new group effects the rows
+of a level go together, and only one row of each level is an independent number.
 
 Source: Gelman, Meng & Stern 1996, Statistica Sinica 6; Johnson 2007, Bayesian Analysis 2, for one
 draw; Dunn & Smyth 1996, J. Comput. Graph. Stat. 5, for randomised residuals.

@@ -20,7 +20,9 @@ from matplotlib.patches import Patch
 from scipy.special import ndtri
 
 from hiermodels.checks import Checks, statistic
+from hiermodels.design import Design
 from hiermodels.errors import DataError, UnknownNameError, lookup
+from hiermodels.expected import mean_exists
 from hiermodels.plots import (
     BLUE,
     FONT,
@@ -33,7 +35,7 @@ from hiermodels.plots import (
     percent,
     shorten,
 )
-from hiermodels.prediction import KINDS, TARGETS, predictors
+from hiermodels.prediction import KINDS, LINEAR, TARGETS, predictors
 from hiermodels.variance_plots import VariancePlots
 
 if TYPE_CHECKING:
@@ -97,7 +99,9 @@ class PredictionPlots(VariancePlots):
             A grouping factor: one line for each level, over the range of x that it has, and
             the population beside them. ``panels=True`` gives each level a panel with its own band.
         target
-            Of the line with the band: ``"population"``, or ``"marginal"``.
+            Of the line with the band: ``"population"``, or ``"marginal"``. None is the population;
+            on a link that is not linear the mean over groups, which differs, is a dashed line
+            beside it.
         partial
             Instead of the data partial residuals: the prediction at the row's x and group, with the
             other columns where the grid holds them, plus the row's residual.
@@ -116,7 +120,9 @@ class PredictionPlots(VariancePlots):
         fit = self.fit
         numbers: dict[str, Any] = {"kind": kind, "ci_prob": ci_prob}
         common = fit.predict(fit.grid(x, n=n, at=at), target=wide, **numbers)
-        levels = new = None
+        levels = new = averaged = None
+        if target is None and kind == "mean" and not panels and differs_from_marginal(fit.design):
+            averaged = fit.predict(fit.grid(x, n=n, at=at), target="marginal", **numbers)
         if group is not None:
             grid = fit.grid(x, group, n=n, at=at)
             levels = fit.predict(grid, target="group", groups=group, **numbers)
@@ -148,6 +154,7 @@ class PredictionPlots(VariancePlots):
             common,
             x=x,
             levels=levels,
+            averaged=averaged,
             new=new,
             new_of_group=any(p.blocks for p in fit.design.predictors),
             points=shown,
@@ -225,6 +232,12 @@ class PredictionPlots(VariancePlots):
         return draw_checks(self.fit)
 
 
+def differs_from_marginal(design: Design) -> bool:
+    """Whether the mean over groups is another than that of a group with effects of zero."""
+    grouped = any(p.blocks for p in design.predictors)
+    return grouped and design.family.name not in LINEAR and mean_exists(design)
+
+
 def title_words(fit: Fit, target: str, kind: str, group: str | None) -> str:
     """What is predicted and for which target: ``mean response, target population: ...``."""
     what = (
@@ -271,6 +284,7 @@ def draw_predictions(
     *,
     x: str,
     levels: pd.DataFrame | None = None,
+    averaged: pd.DataFrame | None = None,
     new: pd.DataFrame | None = None,
     new_of_group: bool = True,
     points: pd.DataFrame | None = None,
@@ -292,6 +306,8 @@ def draw_predictions(
         ``x, estimate, lower, upper``: the line with the band.
     levels
         The same with the columns ``factor``: a line for each level.
+    averaged
+        The mean over groups, beside that of the population.
     new
         The interval of new responses, with ``new_of_group`` of new groups.
     points
@@ -343,6 +359,12 @@ def draw_predictions(
         Patch(color=shown, alpha=0.18, linewidth=0),
         Line2D([], [], color=shown, linewidth=1.8),
     )
+    if averaged is not None:
+        dashes: dict[str, Any] = {"color": VERMILION, "linewidth": 1.6, "linestyle": (0, (5, 2))}
+        if place.categories:
+            dashes |= {"linestyle": "none", "marker": "D", "ms": 5}
+        axis.plot(place.at(averaged[x]), averaged["estimate"], zorder=5, **dashes)
+        handles["marginal: the mean over groups"] = Line2D([], [], **dashes)
     finish_axis(axis, x, response if kind != "link" else "linear predictor", place)
     if points is not None and kind != "link":
         bend_scale(axis, points["_y"].to_numpy())

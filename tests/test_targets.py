@@ -105,6 +105,17 @@ def test_the_title_of_a_plot_names_the_target():
     assert "target group" in legend.get_title().get_text()
 
 
+def test_on_a_link_the_plot_shows_both():
+    fit = family_fit("poisson")
+    axis = fit.plot.predictions("x")
+    marginal = fit.predict(fit.grid("x", n=60), target="marginal")["estimate"]
+    (dashed,) = [a for a in axis.get_lines() if a.get_linestyle() == "--"]
+    np.testing.assert_allclose(dashed.get_ydata(), marginal)
+    assert "marginal: the mean over groups" in [t.get_text() for t in axis.get_legend().get_texts()]
+    straight = family_fit("gaussian").plot.predictions("x")
+    assert not [a for a in straight.get_lines() if a.get_linestyle() == "--"]
+
+
 # --- categories -----------------------------------------------------------------------------------
 
 
