@@ -745,7 +745,7 @@ def draw_statistic(observed: float, made: Array, *, name: str, ax: Axes | None =
 def draw_level_statistics(frame: pd.DataFrame, *, group: str, ax: Axes | None = None) -> Axes:
     """The number of each level, beside the interval of what the model makes; sorted by the data."""
     n = len(frame)
-    height = float(np.clip(0.9 + 0.2 * n, 2.4, 12))
+    height = float(np.clip(0.9 + 0.2 * n, 2.4, 12)) if n <= MOST_NAMED else 7.0
     axis = ax if ax is not None else plt.subplots(figsize=(5.4, height), layout="constrained")[1]
     rows = frame.sort_values("observed", kind="stable")
     at = np.arange(n)
