@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hiermodels import exercise as exercise
     from hiermodels import play as play
     from hiermodels.bridge import from_bambi
+    from hiermodels.building import build_up
     from hiermodels.datasets import list_datasets, load_dataset
     from hiermodels.errors import (
         DataError,
@@ -56,6 +57,7 @@ __all__ = [
     "PriorError",
     "SamplingError",
     "UnknownNameError",
+    "build_up",
     "compare",
     "fit",
     "from_bambi",
@@ -70,6 +72,7 @@ HOME = {
     "Fit": "results",
     "Model": "fitting",
     "Prior": "priors",
+    "build_up": "building",
     "compare": "workflows",
     "fit": "fitting",
     "from_bambi": "bridge",

@@ -7,7 +7,7 @@ fit.summary(), fit.variance_table(), fit.coef("site"), fit.plot.forest("site")
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -26,10 +26,13 @@ from hiermodels.errors import DataError, NotAvailableError
 from hiermodels.expected import is_linear
 from hiermodels.held_out import integrated_groups
 from hiermodels.icc import icc_curves
+from hiermodels.left_out import LeftOut, check_left_out, leave_rows_out
 from hiermodels.printing import Table
+from hiermodels.prior_density import log_priors
 from hiermodels.priors import Priors
 from hiermodels.ranks import rank_levels
 from hiermodels.remaining import remaining_variance
+from hiermodels.sensitivity import sensitivities, sensitivity_table, sensitivity_tree
 from hiermodels.sentences import Sentences, describe
 from hiermodels.shrinkage import reliability
 from hiermodels.summary import Summary, build_summary
@@ -358,7 +361,9 @@ class Fit:
             theirs. ``"marginal"``: averaged over the distribution of the group effects, in each
             draw.
         kind
-            ``"link"`` the linear predictor, ``"mean"`` E[y], ``"response"`` a new y.
+            ``"link"`` the linear predictor, ``"mean"`` E[y], ``"response"`` a new y,
+            ``"probability"`` that of each category of an ordinal response: a row for each, or a
+            dim ``category`` of the draws.
         groups
             For ``target="group"``: the factors whose effects count, with those they are nested
             in; None takes all.
@@ -381,9 +386,22 @@ class Fit:
             seed=self._seed(random_seed),
             groups=groups,
         )
+        if draws and kind == "probability":
+            return self._category_draws(ask)
         if draws:
             return self._labelled(prediction.all_draws(ask), ask.rows.frame.index)
         return prediction_tables.predict_table(ask, ci_prob=ci_prob)
+
+    def _category_draws(self, ask: prediction.Prediction) -> xr.DataArray:
+        """The probability of each category, (chain, draw, row, category)."""
+        import xarray as xr
+
+        parts = [
+            self._labelled(prediction.all_draws(one), ask.rows.frame.index)
+            for one in prediction.of_categories(ask)
+        ]
+        labels = xr.DataArray(list(self.design.categories or ()), dims="category", name="category")
+        return xr.concat(parts, dim=labels).transpose("chain", "draw", "row", "category")
 
     def _seed(self, random_seed: int | None) -> int:
         if random_seed is not None:
@@ -440,16 +458,21 @@ class Fit:
         ``mean_i d f_i / d x_i`` in each draw, over the rows of the fit or of ``newdata``, or over
         those with equal values of the columns ``by``.
         """
-        return prediction_tables.slopes_table(
+        return prediction_tables.by_category(
             self.design,
-            self.draws,
-            x,
-            newdata,
-            by=by,
-            target=target,
-            kind=kind,
-            seed=self._seed(random_seed),
-            ci_prob=ci_prob,
+            kind,
+            lambda category: prediction_tables.slopes_table(
+                self.design,
+                self.draws,
+                x,
+                newdata,
+                by=by,
+                target=target,
+                kind=kind,
+                seed=self._seed(random_seed),
+                ci_prob=ci_prob,
+                category=category,
+            ),
         )
 
     def marginal_means(
@@ -469,17 +492,22 @@ class Fit:
         ``mean_i f(x_i := v)`` in each draw, over the rows of the fit or of ``newdata``: the other
         columns stay as they are, so their distribution is that of the rows.
         """
-        return prediction_tables.means_table(
+        return prediction_tables.by_category(
             self.design,
-            self.draws,
-            x,
-            newdata,
-            values=values,
-            by=by,
-            target=target,
-            kind=kind,
-            seed=self._seed(random_seed),
-            ci_prob=ci_prob,
+            kind,
+            lambda category: prediction_tables.means_table(
+                self.design,
+                self.draws,
+                x,
+                newdata,
+                values=values,
+                by=by,
+                target=target,
+                kind=kind,
+                seed=self._seed(random_seed),
+                ci_prob=ci_prob,
+                category=category,
+            ),
         )
 
     def contrasts(
@@ -501,19 +529,24 @@ class Fit:
         ``pairs`` is ``"reference"`` (each against the first), ``"sequential"`` or ``"all"``;
         ``comparison`` is ``"difference"`` or ``"ratio"``, of averages, in each draw.
         """
-        return prediction_tables.contrasts_table(
+        return prediction_tables.by_category(
             self.design,
-            self.draws,
-            x,
-            newdata,
-            values=values,
-            pairs=pairs,
-            comparison=comparison,
-            by=by,
-            target=target,
-            kind=kind,
-            seed=self._seed(random_seed),
-            ci_prob=ci_prob,
+            kind,
+            lambda category: prediction_tables.contrasts_table(
+                self.design,
+                self.draws,
+                x,
+                newdata,
+                values=values,
+                pairs=pairs,
+                comparison=comparison,
+                by=by,
+                target=target,
+                kind=kind,
+                seed=self._seed(random_seed),
+                ci_prob=ci_prob,
+                category=category,
+            ),
         )
 
     def residuals(
@@ -527,9 +560,12 @@ class Fit:
 
         ``kind`` is ``"response"``, y - E[y]; ``"pearson"``, that over sd[y]; ``"quantile"``,
         randomised quantile residuals of one posterior draw, independent and standard normal if the
-        model is true, with their probabilities ``pit``. With ``new_group=True`` the groups are
-        drawn anew: the residuals of a level then go together.
+        model is true, with their probabilities ``pit``; ``"loo"``, quantile residuals of each row
+        given all others (LOO-PIT), by ArviZ's importance weights. With ``new_group=True`` the
+        groups are drawn anew: the residuals of a level then go together.
         """
+        if kind == "loo":
+            return self._left_out_table(new_group=new_group, seed=self._seed(random_seed))
         found = checks.residuals(
             self.design,
             self.draws,
@@ -551,24 +587,59 @@ class Fit:
             title=f"Residuals, {groups}: {checks.RESIDUALS[kind]}",
         )
 
+    def _left_out_table(self, *, new_group: bool, seed: int) -> Table:
+        """LOO-PIT of each row."""
+        if new_group:
+            raise NotAvailableError(
+                "kind='loo' leaves out a row and keeps its group; logo() leaves groups out, and "
+                "kind='quantile' has new_group=True"
+            )
+        found = self._left_out(seed)
+        return Table(
+            {
+                "observed": self.design.response,
+                "fitted": found.fitted,
+                "residual": found.residual,
+                "pit": found.pit,
+            },
+            index=self.design.index,
+            title=f"Residuals, given the groups: {checks.RESIDUALS['loo']}",
+            note=found.words(self.design),
+        )
+
+    def _left_out(self, seed: int) -> LeftOut:
+        chains = self.idata["posterior"].sizes["chain"]
+        return leave_rows_out(self.design, self.draws, chains=chains, seed=seed)
+
     def check(self, *, random_seed: int | None = None) -> Checks:
         """Verdicts on the model, with what to do; ``fit.plot.check()`` is their figure.
 
         Distribution, dispersion, trends and spread of the residuals, along the fitted values, in
         each level and along each predictor, zeros and ones, outliers, the normality of the group
-        effects, and the sampler; each against data that the model makes at the same draws.
+        effects, and the sampler; each against data that the model makes at the same draws. And
+        whether rows are predicted well from the others (LOO-PIT), where they are not too many.
         """
         seed = self._seed(random_seed)
         if seed not in self._kept_checks:
-            self._kept_checks[seed] = checks.check(
-                self.design, self.draws, self.diagnostics, seed=seed
-            )
+            self._kept_checks[seed] = self._checked(seed)
         return self._kept_checks[seed]
 
     @cached_property
     def _kept_checks(self) -> dict[int, Checks]:
         """Those that were asked for: the table and the pictures share them."""
         return {}
+
+    def _checked(self, seed: int) -> Checks:
+        found = checks.check(self.design, self.draws, self.diagnostics, seed=seed)
+        try:
+            left = self._left_out(seed)
+        except NotAvailableError:
+            return found
+        return replace(
+            found,
+            checks=(*found.checks, check_left_out(left, seed=seed)),
+            left_out=left.residual,
+        )
 
     def ppc(
         self,
@@ -679,14 +750,25 @@ class Fit:
         new_group: bool = False,
         random_seed: int | None = None,
     ) -> np.ndarray:
-        """Responses that the model makes for the rows of the fit, (draws, rows)."""
-        return checks.posterior_predictive(
+        """Responses that the model makes for the rows of the fit, (draws, rows).
+
+        Those for the groups of the data are also the group ``posterior_predictive`` of ``idata``,
+        beside ``observed_data``, where ArviZ looks for them.
+        """
+        import xarray as xr
+
+        made = checks.posterior_predictive(
             self.design,
             self.draws,
             at_most=draws,
             new_group=new_group,
             seed=self._seed(random_seed),
         )
+        if not new_group and "observed_data" in self.idata.children:
+            ((name, observed),) = self.idata["observed_data"].to_dataset().data_vars.items()
+            values = xr.DataArray(made[None], dims=("chain", "draw", *observed.dims))
+            self.idata["posterior_predictive"] = xr.DataTree(xr.Dataset({name: values}))
+        return made
 
     def log_likelihood(self) -> xr.DataArray:
         """log p(y_i | parameters) of each draw and row, (chain, draw, row).
@@ -701,6 +783,52 @@ class Fit:
             made = self._labelled(values, np.arange(self.design.n))
             self.idata["log_likelihood"] = xr.DataTree(made.to_dataset(name="y"))
         return self.idata["log_likelihood"].to_dataset()["y"]
+
+    def log_prior(self) -> xr.Dataset:
+        """log p of each parameter's prior at each draw, (chain, draw) by parameter.
+
+        On the standardised scale, without the group effects, whose distribution is the model's.
+        Made when it is first asked for, and then the group ``log_prior`` of ``idata``, where ArviZ
+        looks for it.
+        """
+        import xarray as xr
+
+        if "log_prior" not in self.idata.children:
+            chains = self.idata["posterior"].sizes["chain"]
+            made = log_priors(self.design, self.priors, self.draws)
+            place = ("chain", "draw")
+            found = {k: (place, v.reshape(chains, -1)) for k, v in made.items()}
+            self.idata["log_prior"] = xr.DataTree(xr.Dataset(found))
+        return self.idata["log_prior"].to_dataset()
+
+    def sensitivity(
+        self,
+        *,
+        scale: str | None = None,
+        alphas: tuple[float, float] = (0.99, 1.01),
+        ci_prob: float = CI_PROB,
+    ) -> Table:
+        """How much the priors say of what is reported: power-scaling of prior and likelihood.
+
+        ``p(theta)^a p(y | theta)`` and ``p(theta) p(y | theta)^a`` at the two powers ``alphas``,
+        by importance weights, and the distance of each posterior from the one at 1 per doubling of
+        the power: of coefficients, sds, correlations, ICC and CV². An sd whose ``prior`` is 0.05
+        or more is, in part, its prior. ``scale`` is that of ICC and CV² beyond the Gaussian, as in
+        `icc`. By ArviZ's ``psense``.
+
+        Source: Kallioinen et al. 2024, Stat. Comput. 34.
+        """
+        tree = sensitivity_tree(
+            self.design,
+            self.priors,
+            self.draws,
+            chains=self.idata["posterior"].sizes["chain"],
+            scale=scale,
+        )
+        note = "" if scale or is_linear(self.design) else "scale= adds ICC and CV²."
+        return sensitivity_table(
+            sensitivities(tree, alphas=alphas), alphas=alphas, note=note, ci_prob=ci_prob
+        )
 
     def loo(self) -> Elpd:
         """Leave one row out: expected log predictive density.

@@ -158,12 +158,23 @@ def test_ppc(fit):
     np.testing.assert_allclose(edges % 1, 0.5)
 
 
+def test_a_number_of_each_level(fit):
+    axis = fit.plot.ppc("sd", group="pop")
+    drawn(axis.figure)
+    found = fit.ppc("sd", "pop").sort_values("observed")
+    assert [t.get_text() for t in axis.get_yticklabels()] == found["level"].tolist()
+    shown = np.concatenate([line.get_xdata() for line in axis.get_lines()[1:]])
+    np.testing.assert_allclose(np.sort(shown), found["observed"])
+    assert axis.get_xlabel() == "sd of each pop"
+
+
 def test_the_figure_of_the_checks(fit):
     axes = fit.plot.check()
     titles = [a.get_title(loc="left").strip() for a in axes]
     assert titles == [
         "residuals along the fit",
         "distribution",
+        "each row left out",
         "levels of pop",
         "along x",
         "along f",
