@@ -27,12 +27,14 @@ if TYPE_CHECKING:
         NotAvailableError,
         PriorError,
         SamplingError,
+        SavedFitError,
+        SettingsError,
         UnknownNameError,
     )
     from hiermodels.families import squeeze
     from hiermodels.fitting import Model, fit
     from hiermodels.priors import Prior
-    from hiermodels.results import Fit
+    from hiermodels.results import Fit, load
     from hiermodels.squeezing import squeeze_sensitivity
     from hiermodels.workflows import compare, pooling
 
@@ -53,11 +55,14 @@ __all__ = [
     "Prior",
     "PriorError",
     "SamplingError",
+    "SavedFitError",
+    "SettingsError",
     "UnknownNameError",
     "compare",
     "fit",
     "from_bambi",
     "list_datasets",
+    "load",
     "load_dataset",
     "pooling",
     "squeeze",
@@ -72,6 +77,7 @@ HOME = {
     "fit": "fitting",
     "from_bambi": "bridge",
     "list_datasets": "datasets",
+    "load": "results",
     "load_dataset": "datasets",
     "pooling": "workflows",
     "squeeze": "families",
