@@ -71,6 +71,8 @@ ORDER = [
     "simulation",
     "datasets",
     "reading",
+    "settings",
+    "outputs",
     "cli",
 ]
 FOLDER = Path(hiermodels.__file__).parent

@@ -66,7 +66,8 @@ def python_code(fit: Fit, *, data_file: str | None) -> str:
     if "Bambi" in str(attributes.get("engine_reason", "")):
         return (
             "# fitted by Bambi: with its model and what model.fit() returned\n"
-            'import hiermodels as hm\n\nfit = hm.from_bambi(model, idata)\nfit.report("report.html")'
+            "import hiermodels as hm\n\nfit = hm.from_bambi(model, idata)\n"
+            'fit.report("report.html")'
         )
     lines = ["import hiermodels as hm", *reading(data_file)]
     lines += ["", "fit = hm.fit("]

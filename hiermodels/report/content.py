@@ -6,6 +6,7 @@ Every part of a fit that has no answer for this model says so in its place, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +32,6 @@ from hiermodels.report.blocks import (
 )
 from hiermodels.report.code import HASHING, data_hash, made_with, python_code
 from hiermodels.report.graph import draw_graph, graph_words
-from hiermodels.summary import opening
 
 if TYPE_CHECKING:
     from hiermodels.results import Fit
@@ -162,7 +162,8 @@ def checks_card(checks: Checks | str) -> tuple[str, str, str, str]:
 def data_section(design: Design) -> Section:
     rows = design.rows
     whole = design.n + rows.n_dropped
-    told = [f"The model uses {count(design.n, 'row')} of {whole} and the columns of its formula."]
+    which = f"{count(design.n, 'row')} of {whole}" if rows.n_dropped else f"all {design.n} rows"
+    told = [f"The model uses {which} and the columns of its formula."]
     if rows.n_dropped:
         missing = ", ".join(f"{n} in {FURTHER.get(c, c)}" for c, n in rows.missing.items())
         told.append(
@@ -226,7 +227,7 @@ def factors_table(design: Design) -> Table:
             "factor": list(counts),
             "levels": [len(n) for n in counts.values()],
             "fewest rows": [int(n.min()) for n in counts.values()],
-            "median": [f"{np.median(n):g}" for n in counts.values()],
+            "median": [round(float(np.median(n))) for n in counts.values()],
             "most": [int(n.max()) for n in counts.values()],
         },
         title="Grouping factors and the rows in their levels",
@@ -338,10 +339,10 @@ def variance_blocks(fit: Fit, ci_prob: float) -> Iterable[Block]:
         return
     for scale in fit.scales:
         yield numbers(
-            lambda s=scale: fit.variance_table(scale=s, ci_prob=ci_prob),
+            partial(fit.variance_table, scale=scale, ci_prob=ci_prob),
             what="Variance components",
         )
-        yield numbers(lambda s=scale: fit.icc(scale=s, ci_prob=ci_prob), what="ICC")
+        yield numbers(partial(fit.icc, scale=scale, ci_prob=ci_prob), what="ICC")
     first = fit.scales[0] if fit.scales else None
     shares = answer(lambda: fit.variance_table(scale=first, ci_prob=ci_prob))
     if not isinstance(shares, str):
@@ -369,28 +370,28 @@ def level_blocks(fit: Fit, ci_prob: float) -> Iterable[Block]:
     design = fit.design
     for k, block in enumerate(design.blocks):
         name, index = block.name, k + 1
-        coef = answer(lambda n=name: fit.coef(n, ci_prob=ci_prob))
+        coef = answer(partial(fit.coef, name, ci_prob=ci_prob))
         if isinstance(coef, str):
             yield Paragraph(text=coef)
             continue
         yield Picture(
             name=f"levels_{index}",
-            draw=lambda n=name: fit.plot.forest(n, ci_prob=ci_prob),
+            draw=partial(fit.plot.forest, name, ci_prob=ci_prob),
             alt=level_words(coef, block.terms[0], block.n_levels, name),
             caption=f"Coefficients of each level of {name}, sorted, with {percent(ci_prob)} "
             "intervals.",
         )
-        if not isinstance(answer(lambda n=name: fit.shrinkage(n)), str):
+        if not isinstance(answer(partial(fit.shrinkage, name)), str):
             yield Picture(
                 name=f"shrinkage_{index}",
-                draw=lambda n=name: fit.plot.shrinkage(n, ci_prob=ci_prob),
+                draw=partial(fit.plot.shrinkage, name, ci_prob=ci_prob),
                 alt=f"For each of {block.n_levels} levels of {name}: its own estimate, the one of "
                 "all together, and the hierarchical model's between them.",
                 caption=f"What partial pooling does to the levels of {name}: those with few rows "
                 "move most towards the others.",
             )
-        yield numbers(lambda n=name: fit.coef(n, ci_prob=ci_prob), what="Coefficients")
-        yield numbers(lambda n=name: fit.ranks(n, ci_prob=ci_prob), what="Ranks")
+        yield numbers(partial(fit.coef, name, ci_prob=ci_prob), what="Coefficients")
+        yield numbers(partial(fit.ranks, name, ci_prob=ci_prob), what="Ranks")
 
 
 def level_words(coef: Table, term: str, levels: int, name: str) -> str:
@@ -464,9 +465,10 @@ def sampler_section(fit: Fit) -> Section:
             "r_hat": [round(float(found.rhat[k]), 3) for k in order],
         },
         title=f"The parameters with the fewest effective draws, of {len(found.parameters)}",
-        note="Asked for: R-hat at most 1.01, an effective sample size of 400 (Vehtari et al. 2021).",
+        note="Asked for: R-hat at most 1.01, an effective sample size of at least 400 "
+        "(Vehtari et al. 2021).",
     )
-    lines = [line for line in opening(fit.design, fit.idata["posterior"].attrs) if "engine" in line]
+    lines = [line for line in page.lines if line.startswith("engine ")]
     return Section(
         key="sampler",
         title="Sampler",

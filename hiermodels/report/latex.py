@@ -101,7 +101,8 @@ def rendered(block: Block, picture: Callable[[Picture], str]) -> Iterator[str]:
                 f"\\caption{{{plain(block.caption)}}}\n\\end{{figure}}"
             )
         case Math():
-            yield f"\\begin{{center}}\n\\fitted{{$\\displaystyle\n{block.equations.latex}\n$}}\n\\end{{center}}"
+            shown = f"\\fitted{{$\\displaystyle\n{block.equations.latex}\n$}}"
+            yield f"\\begin{{center}}\n{shown}\n\\end{{center}}"
         case Code() if block.language in ("python", "sh"):
             yield f"{{\\small\\raggedright\n{typewriter(block.text)}\\par}}"
         case Code():

@@ -37,7 +37,8 @@ OPERATORS = {
 SPACES = {" ": 0.33, ",": 0.17, ";": 0.28, "quad": 1.0, "!": -0.17}
 #: Commands that change nothing here.
 NOTHING = ("textstyle", "displaystyle")
-BREAKS = (",", "+")
+#: What has space on both sides.
+RELATIONS = ("=", "∼", "+", "−", "≤", "∣")
 
 
 def math_lines(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -61,6 +62,14 @@ def pieces(latex: str) -> str:
 
 
 def operator(text: str) -> str:
+    """An operator and what it is: at the edge of a piece a browser would take it for a sign."""
+    if text in RELATIONS:
+        return f'<mo form="infix" lspace="0.28em" rspace="0.28em">{escape(text)}</mo>'
+    if text in ("[", "]"):
+        form = "prefix" if text == "[" else "postfix"
+        return f'<mo form="{form}" stretchy="false" lspace="0" rspace="0">{text}</mo>'
+    if text == "…":
+        return "<mi>…</mi>"
     return f"<mo>{escape(text)}</mo>"
 
 
@@ -145,7 +154,7 @@ class Parser:
 
     def command(self, name: str) -> str:
         if name == "overline":
-            return f'<mover accent="true">{self.atom()}<mo stretchy="true">‾</mo></mover>'
+            return f'<mover accent="true">{self.atom()}<mo stretchy="true">¯</mo></mover>'
         if name in LETTERS:
             return f"<mi>{LETTERS[name]}</mi>"
         if name in OPERATORS:

@@ -30,6 +30,8 @@ __all__ = ["html_page"]
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 TYPES = {"svg": "image/svg+xml", "png": "image/png"}
+#: CSS pixels from which a picture scrolls on a phone rather than shrinks beyond reading.
+WIDE = 700
 #: No verdict is told by its colour alone.
 SIGNS = {"good": "✓", "look": "?", "fault": "!"}
 VERDICTS = {"good": "good", "look": "look", "fault": "fault", "warning": "fault", "note": "look"}
@@ -113,14 +115,14 @@ def table(block: Numbers) -> str:
         f'<th scope="col"{kind}>{escape(c)}</th>' for c, kind in zip(head, kinds, strict=True)
     )
     body = "".join(f"<tr>{''.join(map(cell, row, kinds))}</tr>" for row in rows)
-    caption = "" if block.folded else f"<caption>{escape(one.title)}</caption>"
+    title = f'<p class="title">{escape(one.title)}</p>' if one.title else ""
     inside = (
         f'<div class="table" tabindex="0" role="region" aria-label="{escape(one.title)}">'
-        f"<table>{caption}<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>"
     )
     note = f'<p class="note">{escape(one.note)}</p>' if one.note else ""
     if not block.folded:
-        return f'<div class="numbers">{inside}{note}</div>'
+        return f'<div class="numbers">{title}{inside}{note}</div>'
     return (
         f'<details><summary>{escape(one.title)}: <span class="rows">{len(one)} rows</span>'
         f"</summary>{inside}{note}</details>"
@@ -143,9 +145,11 @@ def cell(text: str, kind: str) -> str:
 
 def picture(block: Picture) -> str:
     drawn = draw_picture(block.draw)
+    wide = " wide" if drawn.width > WIDE else ""
     data = base64.b64encode(drawn.data).decode("ascii")
     return (
-        f'<figure><div class="paper"><img alt="{escape(block.alt)}" width="{drawn.width}" '
+        f'<figure><div class="paper{wide}" tabindex="0">'
+        f'<img alt="{escape(block.alt)}" width="{drawn.width}" '
         f'src="data:{TYPES[drawn.suffix]};base64,{data}"></div>'
         f"<figcaption>{escape(block.caption)}</figcaption></figure>"
     )

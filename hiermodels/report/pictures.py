@@ -13,7 +13,7 @@ __all__ = ["Drawn", "draw_picture"]
 
 DPI = 150
 #: No dates and no random names, so that the same fit makes the same file.
-PLAIN = {"svg.hashsalt": "hiermodels", "svg.fonttype": "path"}
+PLAIN: dict[Any, Any] = {"svg.hashsalt": "hiermodels", "svg.fonttype": "path"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
