@@ -154,7 +154,8 @@ class Parser:
 
     def command(self, name: str) -> str:
         if name == "overline":
-            return f'<mover accent="true">{self.atom()}<mo stretchy="true">¯</mo></mover>'
+            # the bar of a mover is not drawn everywhere; a border is
+            return f'<mrow class="mean">{self.atom()}</mrow>'
         if name in LETTERS:
             return f"<mi>{LETTERS[name]}</mi>"
         if name in OPERATORS:
