@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hiermodels.errors import lookup
-from hiermodels.report.blocks import Picture, Report
-from hiermodels.report.content import build_report
+
+from .blocks import Picture, Report
+from .content import build_report
 
 if TYPE_CHECKING:
     from hiermodels.results import Fit
@@ -42,19 +43,19 @@ def write_report(
 
 
 def as_html(report: Report, target: Path) -> str:
-    from hiermodels.report.page import html_page
+    from .page import html_page
 
     return html_page(report)
 
 
 def as_markdown(report: Report, target: Path) -> str:
-    from hiermodels.report.markdown import markdown_page
+    from .markdown import markdown_page
 
     return markdown_page(report, picture=beside(target, ("svg", "png")))
 
 
 def as_latex(report: Report, target: Path) -> str:
-    from hiermodels.report.latex import latex_page
+    from .latex import latex_page
 
     return latex_page(report, picture=beside(target, ("pdf",)))
 
@@ -68,7 +69,7 @@ WRITERS: dict[str, Callable[[Report, Path], str]] = {
 
 def beside(target: Path, suffixes: tuple[str, ...]) -> Callable[[Picture], str]:
     """Writes pictures to the folder ``name_files`` beside ``name.md``; gives their addresses."""
-    from hiermodels.report.pictures import draw_picture
+    from .pictures import draw_picture
 
     folder = target.parent / f"{target.stem}_files"
 

@@ -18,7 +18,8 @@ from hiermodels.equations import build_equations
 from hiermodels.errors import HierModelsError
 from hiermodels.nesting import Findings, find_nesting
 from hiermodels.printing import Table, format_number
-from hiermodels.report.blocks import (
+
+from .blocks import (
     Block,
     Bullets,
     Cards,
@@ -30,8 +31,8 @@ from hiermodels.report.blocks import (
     Report,
     Section,
 )
-from hiermodels.report.code import HASHING, data_hash, made_with, python_code
-from hiermodels.report.graph import draw_graph, graph_words
+from .code import HASHING, data_hash, made_with, python_code
+from .graph import draw_graph, graph_words
 
 if TYPE_CHECKING:
     from hiermodels.results import Fit

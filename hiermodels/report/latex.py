@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from hiermodels.printing import Table, is_number, latex_text
-from hiermodels.report.blocks import (
+
+from .blocks import (
     Block,
     Bullets,
     Cards,

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from html import escape
 
 from hiermodels.printing import Table, is_number
-from hiermodels.report.blocks import (
+
+from .blocks import (
     Block,
     Bullets,
     Cards,

@@ -11,7 +11,8 @@ from html import escape
 from importlib.resources import files
 
 from hiermodels.printing import Table, is_number
-from hiermodels.report.blocks import (
+
+from .blocks import (
     Block,
     Bullets,
     Cards,
@@ -23,8 +24,8 @@ from hiermodels.report.blocks import (
     Report,
     Section,
 )
-from hiermodels.report.mathml import math_lines
-from hiermodels.report.pictures import draw_picture
+from .mathml import math_lines
+from .pictures import draw_picture
 
 __all__ = ["html_page"]
 
