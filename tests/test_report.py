@@ -150,7 +150,7 @@ def test_it_says_what_the_issue_of_a_report_is(fit: Fit, page: Page) -> None:
     assert {"✓", "Normal(mu=0, sigma=2)", "yours"} <= set(page.texts)
     assert fit.diagnostics.words()[0] in told
     assert data_hash(fit.design.rows.frame) in told
-    assert "data = pd.read_csv('data/my table.csv')" in told
+    assert 'data = pd.read_csv("data/my table.csv")' in told
     for name in ("python", "hiermodels", "numpy", "nutpie"):
         assert name in page.texts
     assert "random_seed=2," in told
@@ -331,12 +331,13 @@ def test_the_code_names_all_that_is_not_default() -> None:
     )
     code = python_code(random_posterior(model, draws=8), data_file="a.tsv")
     for part in (
-        "family='zi_negbinomial'",
-        "zi='~ x'",
-        "weights='count'",
-        "'sd_pop[Intercept]': hm.Prior('Exponential', lam=0.5)",
-        "'x': hm.Prior('Normal', mu=0, sigma=1)",
-        "draws=8, chains=2".split(", ")[0],
+        'family="zi_negbinomial"',
+        'zi="~ x"',
+        'weights="count"',
+        '"sd_pop[Intercept]": hm.Prior("Exponential", lam=0.5)',
+        '"x": hm.Prior("Normal", mu=0, sigma=1)',
+        "draws=8",
+        "chains=2",
         'sep="\\t"',
     ):
         assert part in code

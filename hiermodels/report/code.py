@@ -43,13 +43,19 @@ def made_with(attributes: Mapping[str, Any]) -> dict[str, str]:
     return dict(json.loads(attributes["versions"])) if "versions" in attributes else {}
 
 
+def literal(text: str) -> str:
+    """Text as Python, between double quotes where that needs no escape."""
+    plain_text = repr(text) == f"'{text}'" and '"' not in text
+    return f'"{text}"' if plain_text else repr(text)
+
+
 def user_priors(priors: Priors) -> dict[str, str]:
     """The priors that the user wrote, each as Python."""
     found = {}
     for prior in priors:
         if not prior.default:
             values = ", ".join(f"{k}={plain(v)}" for k, v in prior.given.parameters.items())
-            found[prior.parameter] = f"hm.Prior({prior.given.name!r}, {values})"
+            found[prior.parameter] = f"hm.Prior({literal(prior.given.name)}, {values})"
     return found
 
 
@@ -83,21 +89,23 @@ def reading(data_file: str | None) -> list[str]:
             'data = pd.read_csv("your_file.csv")  # or your own frame',
         ]
     tabs = ', sep="\\t"' if data_file.lower().endswith((".tsv", ".tab")) else ""
-    return ["import pandas as pd", "", f"data = pd.read_csv({data_file!r}{tabs})"]
+    return ["import pandas as pd", "", f"data = pd.read_csv({literal(data_file)}{tabs})"]
 
 
 def arguments(fit: Fit) -> list[str]:
     """The arguments of `hm.fit`, those that are the defaults left out."""
     design = fit.design
-    lines = [repr(design.formula.text), "data"]
+    lines = [literal(design.formula.text), "data"]
     if design.family.name != "gaussian":
-        lines.append(f"family={design.family.name!r}")
+        lines.append(f"family={literal(design.family.name)}")
     if design.family.link != find_family(design.family.name).link:
-        lines.append(f"link={design.family.link!r}")
+        lines.append(f"link={literal(design.family.link)}")
     lines += own_formulas(design)
     if chosen := user_priors(fit.priors):
         lines.append("priors={")
-        lines[-1] += "\n" + "".join(f"        {k!r}: {v},\n" for k, v in chosen.items()) + "    }"
+        lines[-1] += (
+            "\n" + "".join(f"        {literal(k)}: {v},\n" for k, v in chosen.items()) + "    }"
+        )
     lines += [*further_columns(design.rows), *sampler(fit)]
     return lines
 
@@ -107,7 +115,7 @@ def own_formulas(design: Design) -> list[str]:
     for role in ("dispersion", "zi"):
         parameter = design.family.with_role(role)
         if parameter is not None and parameter.name in design.extras:
-            found.append(f"{role}={design.extras[parameter.name].formula.text!r}")
+            found.append(f"{role}={literal(design.extras[parameter.name].formula.text)}")
     return found
 
 
@@ -117,7 +125,7 @@ def further_columns(rows: Rows) -> list[str]:
     for name in (WEIGHTS, SE):
         if name in rows.frame.columns:
             word = name.strip("_")
-            given = repr(rows.sources[name]) if name in rows.sources else f"{word}_of_the_rows"
+            given = literal(rows.sources[name]) if name in rows.sources else f"{word}_of_the_rows"
             found.append(f"{word}={given}")
     return found
 
@@ -131,5 +139,5 @@ def sampler(fit: Fit) -> list[str]:
             found.append(f"{name}={int(attributes[name])}")
     if "target_accept" in attributes:
         found.append(f"target_accept={float(attributes['target_accept']):g}")
-    found.append(f"engine={str(attributes['engine'])!r}")
+    found.append(f"engine={literal(str(attributes['engine']))}")
     return found
