@@ -3,10 +3,12 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from made_up import table
 
+import hiermodels as hm
 from hiermodels.bridge import from_bambi
 from hiermodels.errors import DataError, NotAvailableError
 
