@@ -118,7 +118,9 @@ def summary_section(
         f"Numbers in brackets are {percent(ci_prob)} credible intervals: given the model and its "
         f"priors, the quantity lies in them with a probability of {percent(ci_prob)}."
     )
-    blocks = (Cards(cards=cards), told, Paragraph(text=intervals))
+    warned = fit.diagnostics.words()[1:]
+    first = Bullets(items=tuple(f"Before these results are used: {w}" for w in warned))
+    blocks = (Cards(cards=cards), *([first] if warned else []), told, Paragraph(text=intervals))
     return Section(key="summary", title="Summary", blocks=blocks)
 
 
@@ -213,7 +215,7 @@ def role(design: Design, column: str) -> str:
 
 def values_of(column: pd.Series) -> str:
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
-        low, mean, high = (format_number(float(f(column))) for f in (np.min, np.mean, np.max))
+        low, mean, high = (f"{float(f(column)):.4g}" for f in (np.min, np.mean, np.max))
         return f"{low} to {high}, mean {mean}"
     counts = column.value_counts()
     shown = [f"{label} ({n})" for label, n in counts.head(4).items()]

@@ -21,7 +21,7 @@ INK, RULE, PLATE, OBSERVED = "#222222", "#8A8A8A", "#F3F6FA", "#D9DEE5"
 #: Heights of the rows: sds and correlations, effects, predictors, the response.
 TOP, MIDDLE, LOWER, BOTTOM = 4.2, 2.75, 1.15, -0.15
 LONGEST = 22
-GAP, HIGH = 0.35, 0.27
+GAP, HIGH = 0.3, 0.27
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Node:
 
     @property
     def half(self) -> float:
-        return 0.07 * len(self.text) + 0.22
+        return 0.048 * len(self.text) + 0.2
 
 
 def cut(text: str) -> str:
@@ -77,23 +77,26 @@ def draw_graph(design: Design) -> Axes:
 
     nodes: list[Node] = []
     arrows: list[tuple[Node, Node]] = []
-    plates: list[tuple[float, float, str]] = []
+    plates: list[tuple[float, float, str, bool]] = []
     x = 0.0
     means: list[tuple[Node, list[Node]]] = []
     for predictor in design.predictors:
         start, parents = x, []
+        own_plates: list[tuple[float, float, str]] = []
         for name in common_names(predictor):
             node, x = placed(name, x, MIDDLE)
             parents.append(node)
         for block in predictor.blocks:
             effect, plate, above, x = block_nodes(design, predictor, block.name, x)
-            plates.append(plate)
+            own_plates.append(plate)
             nodes += above
             arrows += [(node, effect) for node in above]
             parents.append(effect)
         nodes += parents
         center = (start + x - GAP) / 2 if parents else x
         mean = Node(predictor_name(design, predictor), center, LOWER, "made")
+        # the words stand on the side that the arrow does not cross
+        plates += [(a, b, words, a + b > 2 * center) for a, b, words in own_plates]
         if not parents:
             x += 1.0
         means.append((mean, parents))
@@ -114,18 +117,18 @@ def draw_graph(design: Design) -> Axes:
     left = min(0.0, response.x - response.half) - 0.12
     axis = canvas(left - 0.25, max(x, end) + 0.1)
     rows = (left, BOTTOM - 0.55, end - 0.25 - left, LOWER - BOTTOM + 1.0)
-    boxes = [(*rows, f"{design.n} rows")]
-    boxes += [(a, MIDDLE - 0.62, b - a, 1.05, words) for a, b, words in plates]
-    for px, py, width, height, words in boxes:
+    boxes = [(*rows, f"{design.n} rows", True)]
+    boxes += [(a, MIDDLE - 0.62, b - a, 1.05, words, at) for a, b, words, at in plates]
+    for px, py, width, height, words, at_right in boxes:
         style = "round,pad=0,rounding_size=0.14"
         axis.add_patch(
             FancyBboxPatch((px, py), width, height, boxstyle=style, fc=PLATE, ec=RULE, lw=0.9)
         )
         axis.text(
-            px + width - 0.1,
+            px + width - 0.1 if at_right else px + 0.1,
             py + 0.07,
             words,
-            ha="right",
+            ha="right" if at_right else "left",
             va="bottom",
             fontsize=8,
             color="#444444",
@@ -158,9 +161,10 @@ def block_nodes(
         node, at = placed(name, at, TOP)
         above.append(node)
     outer = coarser(design, block) if not predictor.parameter else ()
-    words = cut(f"{block.n_levels} {factor}" + (f" in {outer[-1].name}" if outer else ""))
+    words = cut(f"{factor}" + (f" in {outer[-1].name}" if outer else ""))
+    words += f": {block.n_levels} levels"
     label = cut(f"{prefix}b_{factor}")
-    width = max(at - GAP - x, 2 * Node(label, 0, 0).half + 0.3, 0.105 * len(words) + 0.3)
+    width = max(at - GAP - x, 2 * Node(label, 0, 0).half + 0.3, 0.075 * len(words) + 0.3)
     effect = Node(label, x + width / 2, MIDDLE)
     shift = (width - (at - GAP - x)) / 2
     above = [Node(n.text, n.x + shift, n.y) for n in above]

@@ -6,6 +6,7 @@ Every text is escaped, and the page's own policy forbids whatever is not in it.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
@@ -33,6 +34,8 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 #: CSS pixels from which a picture scrolls on a phone rather than shrinks beyond reading.
 WIDE = 700
+#: Characters of a left side of an equation that stand beside the right one.
+LONGEST_LEFT = 26
 #: No verdict is told by its colour alone.
 SIGNS = {"good": "✓", "look": "?", "fault": "!"}
 VERDICTS = {"good": "good", "look": "look", "fault": "fault", "warning": "fault", "note": "look"}
@@ -160,13 +163,16 @@ def equations(block: Math) -> str:
     """A grid of left and right sides, whose right sides break where the screen is narrow."""
     found = block.equations
     parts = (found.likelihood, found.predictor, found.groups, found.priors)
-    body = "".join(
-        f'<div class="part">{"".join(f"<div>{a}</div><div>{b}</div>" for a, b in math_lines(p))}'
-        "</div>"
-        for p in parts
-        if p
-    )
+    body = "<hr>".join("".join(sides(*line) for line in math_lines(p)) for p in parts if p)
     return f'<div class="math" role="group" aria-label="Equations of the model">{body}</div>'
+
+
+def sides(left: str, right: str) -> str:
+    """One line; a long left side has a row of its own, above its right side."""
+    # a column of two effects is as wide as one of them
+    length = len(re.sub(r"<[^>]*>|&\w+;", "", left)) // (1 + ("<mtable>" in left))
+    above = " above" if length > LONGEST_LEFT else ""
+    return f'<div class="left{above}">{left}</div><div class="right">{right}</div>'
 
 
 def code(block: Code) -> str:
