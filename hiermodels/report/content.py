@@ -390,8 +390,8 @@ def level_blocks(fit: Fit, ci_prob: float) -> Iterable[Block]:
                 draw=partial(fit.plot.shrinkage, name, ci_prob=ci_prob),
                 alt=f"For each of {block.n_levels} levels of {name}: its own estimate, the one of "
                 "all together, and the hierarchical model's between them.",
-                caption=f"What partial pooling does to the levels of {name}: those with few rows "
-                "move most towards the others.",
+                caption=f"What partial pooling does to the levels of {name}: the fewer rows one "
+                "has, the more it moves towards the others.",
             )
         yield numbers(partial(fit.coef, name, ci_prob=ci_prob), what="Coefficients")
         yield numbers(partial(fit.ranks, name, ci_prob=ci_prob), what="Ranks")

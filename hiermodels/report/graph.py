@@ -132,6 +132,8 @@ def draw_graph(design: Design) -> Axes:
             va="bottom",
             fontsize=8,
             color="#444444",
+            bbox={"facecolor": PLATE, "edgecolor": "none", "pad": 0.8},
+            zorder=3.5,
             parse_math=False,
         )
     for arrow in arrows:
