@@ -37,7 +37,8 @@ DEMO_FORMULA = "y ~ x + (x | site)"
 DEMO_SEED = 1
 SAVED, REPORT = "fit.hm", "report.html"
 
-#: The ``\\b`` keeps the lines of a paragraph as they are.
+#: The ``\\b`` keeps the lines of a paragraph as they are; a bracket that names a table is escaped,
+#: or it would be taken for a colour.
 FORMULAS = """\
 \b
 Formulas:
@@ -59,14 +60,14 @@ Examples:
 """
 CONFIG = """\
 \b
-A file of settings has the names of the options; the command line goes before it:
+A file of settings, overruled by the command line:
   data = "sites.csv"               from the folder of the file
   formula = "y ~ x + (x | site)"
   seed = 1
   out = "report"
-  [priors]
+  \\[priors]
   x = "Normal(mu=0, sigma=1)"
-  [compare]                        of this command alone
+  \\[compare]                        of this command alone
   formulas = ["y ~ x + (1 | site)", "y ~ x + (x | site)"]
 """
 EXIT_CODES = """\
@@ -74,7 +75,7 @@ EXIT_CODES = """\
 Exit codes:
   0    done
   1    a fault of hiermodels itself, with a traceback to report
-  2    something to mend in the command, the data or the settings; the message says what
+  2    something to mend in the command, the data or the settings
   130  interrupted
 """
 COMPARE_EXAMPLES = """\

@@ -352,6 +352,18 @@ def test_a_prior_that_one_of_the_formulas_has() -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_pooling_writes_its_tables_and_its_picture() -> None:
+    options = ["--draws", "100", "--chains", "2", "--seed", "1", "--quiet", "--out", "p"]
+    result = run("pooling", "table.csv", "y ~ x + (1 | pop)", *options)
+    assert result.exit_code == 0
+    assert "Why not use pop as a fixed effect?" in result.stdout
+    assert set(pd.read_csv("p/pooling.csv")["level"].dropna()) == {"P0", "P1", "P2", "P3", "P4"}
+    assert list(pd.read_csv("p/scores.csv")["pooling"]) == ["complete", "no", "partial"]
+    assert "Why not use pop" in Path("p/pooling.md").read_text(encoding="utf-8")
+    assert Path("p/pooling.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("here")
 def test_compare_of_one_formula() -> None:
     message = "SettingsError: a comparison takes at least two formulas, each in quotes: "
     assert refusal("compare", "table.csv", "y ~ x").startswith(message)
@@ -389,6 +401,7 @@ def test_help_has_examples_and_exit_codes(command: str) -> None:
     found = run(command, "--help").stdout
     assert f"hiermodels {command} " in found
     assert "something to mend in the command" in found
+    assert ("[priors]" in found) == (command in cli.SETTINGS)
 
 
 # what a user can do wrong
