@@ -34,6 +34,8 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 #: CSS pixels from which a picture scrolls on a phone rather than shrinks beyond reading.
 WIDE = 700
+#: Rows of a table that stands on one sheet of paper, whole.
+SHORT = 18
 #: Characters of a left side of an equation that stand beside the right one.
 LONGEST_LEFT = 26
 #: No verdict is told by its colour alone.
@@ -126,7 +128,8 @@ def table(block: Numbers) -> str:
     )
     note = f'<p class="note">{escape(one.note)}</p>' if one.note else ""
     if not block.folded:
-        return f'<div class="numbers">{title}{inside}{note}</div>'
+        short = " short" if len(one) <= SHORT else ""
+        return f'<div class="numbers{short}">{title}{inside}{note}</div>'
     return (
         f'<details><summary>{escape(one.title)}: <span class="rows">{len(one)} rows</span>'
         f"</summary>{inside}{note}</details>"
