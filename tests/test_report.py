@@ -449,7 +449,6 @@ def test_a_report_of_many_levels_is_small(tmp_path: Path) -> None:
     assert path.stat().st_size < 5_000_000
     parsed = Page(path.read_text(encoding="utf-8"))
     assert parsed.open == []
-    print(path.stat().st_size)
     folded = parsed.of("details")
     assert len(folded) == 2, "coefficients and ranks are opened by the reader"
     assert sum(text == "site number 499" for text in parsed.texts) == 3
