@@ -30,12 +30,14 @@ if TYPE_CHECKING:
         NotAvailableError,
         PriorError,
         SamplingError,
+        SavedFitError,
+        SettingsError,
         UnknownNameError,
     )
     from hiermodels.families import squeeze
     from hiermodels.fitting import Model, fit
     from hiermodels.priors import Prior
-    from hiermodels.results import Fit
+    from hiermodels.results import Fit, load
     from hiermodels.squeezing import squeeze_sensitivity
     from hiermodels.workflows import compare, pooling
 
@@ -56,12 +58,15 @@ __all__ = [
     "Prior",
     "PriorError",
     "SamplingError",
+    "SavedFitError",
+    "SettingsError",
     "UnknownNameError",
     "build_up",
     "compare",
     "fit",
     "from_bambi",
     "list_datasets",
+    "load",
     "load_dataset",
     "pooling",
     "squeeze",
@@ -77,6 +82,7 @@ HOME = {
     "fit": "fitting",
     "from_bambi": "bridge",
     "list_datasets": "datasets",
+    "load": "results",
     "load_dataset": "datasets",
     "pooling": "workflows",
     "squeeze": "families",

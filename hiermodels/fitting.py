@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,7 @@ from hiermodels.sampling import (
     sample_pymc,
     sample_rows,
 )
+from hiermodels.saving import versions_here
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -247,7 +250,12 @@ class Model:
         idata = self._sample(choice, settings, keep=keep)
         if target_accept is None:
             idata = self._second_try(choice, settings, idata, keep=keep)
-        idata["posterior"].attrs |= {"engine": choice.name, "engine_reason": choice.reason}
+        idata["posterior"].attrs |= {
+            "engine": choice.name,
+            "engine_reason": choice.reason,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": json.dumps(versions_here()),
+        }
         return Fit(design=self.design, priors=self.priors, idata=idata)
 
     def _second_try(

@@ -32,6 +32,7 @@ from hiermodels.prior_density import log_priors
 from hiermodels.priors import Priors
 from hiermodels.ranks import rank_levels
 from hiermodels.remaining import remaining_variance
+from hiermodels.saving import read_fit, write_fit
 from hiermodels.sensitivity import sensitivities, sensitivity_table, sensitivity_tree
 from hiermodels.sentences import Sentences, describe
 from hiermodels.shrinkage import reliability
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from hiermodels.prediction_plots import PredictionPlots
     from hiermodels.r_code import RCode
 
-__all__ = ["CI_PROB", "Fit"]
+__all__ = ["CI_PROB", "Fit", "load"]
 
 #: Ours, not ArviZ's 0.89: what users of lme4 and brms expect.
 CI_PROB = 0.95
@@ -971,11 +972,62 @@ class Fit:
 
         return squeeze_sensitivity(self, constants, progressbar=progressbar)
 
+    def save(self, path: str | Path) -> Path:
+        """Write the whole fit to one file, which `hm.load` reads: ``fit.save("fit.hm")``.
+
+        The rows, formula, family, priors and the posterior with all its groups, as JSON and plain
+        arrays in a zip archive: no pickle, nothing in it is ever run, and later versions of the
+        package read it. The group ``log_likelihood`` is left out, and made anew when asked for.
+
+        Raises
+        ------
+        NotAvailableError
+            A fit that its formula alone does not make: a fixed-effect fit of `hm.pooling`.
+        """
+        return write_fit(path, self.design, self.priors, self.idata)
+
+    def report(
+        self,
+        path: str | Path,
+        *,
+        rows: str = "rows",
+        data_file: str | None = None,
+        ci_prob: float = CI_PROB,
+    ) -> Path:
+        """Write the whole report: ``fit.report("report.html")``.
+
+        One page that needs no network: data, grouping, equations with priors, graph, tables,
+        pictures, checks, the results in sentences, the sampler, and the code, seed, versions and
+        data hash that reproduce it. With ``.md`` and ``.tex`` the pictures are in a folder beside
+        it. ``rows`` is what the rows are called, in the plural; ``data_file`` the file that the
+        code reads.
+
+        Raises
+        ------
+        UnknownNameError
+            An end of the name that is no format.
+        """
+        from hiermodels.report import write_report
+
+        return write_report(self, path, rows=rows, data_file=data_file, ci_prob=ci_prob)
+
     def save_posterior(self, path: str | Path) -> Path:
         """Write the posterior as netCDF, which ArviZ and xarray read."""
         target = Path(path)
         self.idata.to_netcdf(target, engine="netcdf4")
         return target
+
+
+def load(path: str | Path) -> Fit:
+    """The fit that ``fit.save(path)`` wrote: every report, prediction and check as of that fit.
+
+    Raises
+    ------
+    SavedFitError
+        No such file, a file of something else, a damaged one, or one of a newer version.
+    """
+    design, priors, tree = read_fit(path)
+    return Fit(design=design, priors=priors, idata=tree)
 
 
 def later(module: str) -> Any:

@@ -68,6 +68,9 @@ ORDER = [
     "plots",
     "variance_plots",
     "prediction_plots",
+    "packing",
+    "saving",
+    "report",
     "results",
     "fitting",
     "refits",
@@ -91,6 +94,8 @@ ORDER = [
     "balanced",
     "play",
     "reading",
+    "settings",
+    "outputs",
     "cli",
 ]
 FOLDER = Path(hiermodels.__file__).parent
