@@ -13,7 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hiermodels import exercise as exercise
+    from hiermodels import play as play
     from hiermodels.bridge import from_bambi
+    from hiermodels.building import build_up
     from hiermodels.datasets import list_datasets, load_dataset
     from hiermodels.errors import (
         DataError,
@@ -27,12 +30,14 @@ if TYPE_CHECKING:
         NotAvailableError,
         PriorError,
         SamplingError,
+        SavedFitError,
+        SettingsError,
         UnknownNameError,
     )
     from hiermodels.families import squeeze
     from hiermodels.fitting import Model, fit
     from hiermodels.priors import Prior
-    from hiermodels.results import Fit
+    from hiermodels.results import Fit, load
     from hiermodels.squeezing import squeeze_sensitivity
     from hiermodels.workflows import compare, pooling
 
@@ -53,11 +58,15 @@ __all__ = [
     "Prior",
     "PriorError",
     "SamplingError",
+    "SavedFitError",
+    "SettingsError",
     "UnknownNameError",
+    "build_up",
     "compare",
     "fit",
     "from_bambi",
     "list_datasets",
+    "load",
     "load_dataset",
     "pooling",
     "squeeze",
@@ -68,10 +77,12 @@ HOME = {
     "Fit": "results",
     "Model": "fitting",
     "Prior": "priors",
+    "build_up": "building",
     "compare": "workflows",
     "fit": "fitting",
     "from_bambi": "bridge",
     "list_datasets": "datasets",
+    "load": "results",
     "load_dataset": "datasets",
     "pooling": "workflows",
     "squeeze": "families",
@@ -79,7 +90,13 @@ HOME = {
 }
 
 
+#: Modules that a user names whole: ``hm.exercise.check``, ``hm.play.shrinkage``.
+MODULES = ("exercise", "play")
+
+
 def __getattr__(name: str) -> Any:
+    if name in MODULES:
+        return import_module(f"hiermodels.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'hiermodels' has no attribute {name!r}")
     value = getattr(import_module(f"hiermodels.{HOME.get(name, 'errors')}"), name)
@@ -88,4 +105,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted((*__all__, *MODULES))

@@ -10,7 +10,10 @@ Residuals are randomised quantile residuals of one posterior draw,
     u_i = F(y_i - 0 | theta_s) + V_i P(Y = y_i | theta_s),      V_i ~ Uniform(0, 1)
 
 If the model is true, (y, theta_s) is distributed as (y, theta), so that these are independent and
-uniform, whatever was estimated; those of posterior means are not, they look too good.
+uniform, whatever was estimated; those of posterior means are not, they look too good. The
+probabilities p are conservative: the draws have seen the data, and stand where they fit them, so
+that with a true model p below 0.05 is rarer than one in twenty. With new group effects the rows
+of a level go together, and only one row of each level is an independent number.
 
 Source: Gelman, Meng & Stern 1996, Statistica Sinica 6; Johnson 2007, Bayesian Analysis 2, for one
 draw; Dunn & Smyth 1996, J. Comput. Graph. Stat. 5, for randomised residuals.
@@ -42,15 +45,19 @@ from hiermodels.predictive import Given
 from hiermodels.printing import Table
 
 __all__ = [
+    "ADVICE",
     "RESIDUALS",
     "STATISTICS",
     "Check",
     "Checks",
     "Residuals",
+    "anderson",
     "check",
     "enough_draws",
+    "normal_quantile",
     "posterior_predictive",
     "ppc_table",
+    "probability",
     "residuals",
     "some_draws",
 ]
@@ -61,6 +68,7 @@ RESIDUALS = {
     "response": "y - E[y]",
     "pearson": "(y - E[y]) / sd[y]",
     "quantile": "randomised quantile, standard normal if the model is true",
+    "loo": "randomised quantile given all other rows (LOO-PIT)",
 }
 #: Probabilities below which a check is to be looked at, and is a fault.
 LOOK, FAULT = 0.05, 0.005
@@ -325,7 +333,7 @@ class Checks:
 
     ``fitted``, ``residual`` (rows,) are of one posterior draw; the standardised ``effects`` by
     factor and term are of some, (draws, J), the first of them the same one; ``far`` the labels of
-    the rows with the largest residuals.
+    the rows with the largest residuals; ``left_out`` the normal quantiles of LOO-PIT, or None.
     """
 
     checks: tuple[Check, ...]
@@ -337,6 +345,7 @@ class Checks:
     effects: dict[tuple[str, str], Array]
     far: tuple[Any, ...]
     n_draws: int
+    left_out: Array | None = None
 
     def __iter__(self) -> Iterator[Check]:
         return iter(self.checks)
@@ -397,6 +406,8 @@ ADVICE = {
     "zeros": "Not as many zeros as the model makes: a zi_ or hurdle_ family, or zoi_beta.",
     "ones": "Not as many ones as the model makes: a zi_ or hurdle_ family, or zoi_beta.",
     "outliers": "Rows farther out than the family allows: look at them; student for heavy tails.",
+    "left out": "Rows are not predicted from the others as they fall: too narrow or too wide, or "
+    "off; look at the other checks for where.",
     "group effects": "Group effects are not normal: look for kinds of levels, an outlying level, "
     "or a group-level predictor.",
 }

@@ -1,6 +1,7 @@
-"""The command line: a CSV and a formula to a posterior, tables and pictures in a folder.
+"""The command line: a CSV and a formula to a posterior, tables, pictures and a report in a folder.
 
     hiermodels fit data/sites.csv "y ~ x + (x | site)" --out report/
+    hiermodels fit --config analysis.toml
 
 What a user did wrong is one message on stderr and exit code 2, never a traceback. Nothing heavy is
 imported before it is needed, so that ``--help`` answers at once.
@@ -12,16 +13,17 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from hiermodels.errors import HierModelsError, HierModelsWarning
+from hiermodels.errors import HierModelsError, HierModelsWarning, PriorError, SettingsError
 
 if TYPE_CHECKING:
+    from hiermodels.distributions import Prior
     from hiermodels.fitting import Model
     from hiermodels.results import Fit
 
@@ -33,9 +35,11 @@ INTERRUPTED = 130
 DEMO_DATA = "sites"
 DEMO_FORMULA = "y ~ x + (x | site)"
 DEMO_SEED = 1
+SAVED, REPORT = "fit.hm", "report.html"
 
-#: The ``\\b`` keeps the lines of a paragraph as they are.
-EXAMPLES = """\
+#: The ``\\b`` keeps the lines of a paragraph as they are; a bracket that names a table is escaped,
+#: or it would be taken for a colour.
+FORMULAS = """\
 \b
 Formulas:
   "y ~ x + (1 | site)"             an intercept for each site
@@ -47,12 +51,59 @@ Formulas:
   "dead / total ~ x + (1 | site)" --family binomial            successes of trials
   "n ~ x + offset(log(area)) + (1 | site)" --family poisson    counts per area
 """
+FIT_EXAMPLES = """\
+\b
+Examples:
+  hiermodels fit sites.csv "y ~ x + (x | site)" --seed 1 --out report
+  hiermodels fit sites.csv "y ~ x + (1 | site)" --prior "x=Normal(mu=0, sigma=1)"
+  hiermodels fit --config analysis.toml --seed 2
+"""
+CONFIG = """\
+\b
+A file of settings, overruled by the command line:
+  data = "sites.csv"               from the folder of the file
+  formula = "y ~ x + (x | site)"
+  seed = 1
+  out = "report"
+  \\[priors]
+  x = "Normal(mu=0, sigma=1)"
+  \\[compare]                        of this command alone
+  formulas = ["y ~ x + (1 | site)", "y ~ x + (x | site)"]
+"""
+EXIT_CODES = """\
+\b
+Exit codes:
+  0    done
+  1    a fault of hiermodels itself, with a traceback to report
+  2    something to mend in the command, the data or the settings
+  130  interrupted
+"""
+COMPARE_EXAMPLES = """\
+\b
+Examples:
+  hiermodels compare sites.csv "y ~ x + (1 | site)" "y ~ x + (x | site)" --seed 1
+  hiermodels compare sites.csv "y ~ 1 + (1 | site)" "y ~ x + (1 | site)" --by logo
+  hiermodels compare --config analysis.toml
+"""
+POOLING_EXAMPLES = """\
+\b
+Examples:
+  hiermodels pooling sites.csv "y ~ x + (x | site)" --seed 1 --out pooled
+  hiermodels pooling plots.csv "y ~ x + (1 | pop/patch)" --group pop:patch
+"""
+REPORT_EXAMPLES = """\
+\b
+Examples:
+  hiermodels report report/fit.hm                    writes report/fit.html
+  hiermodels report report/fit.hm --out paper.tex    LaTeX, with the pictures in paper_files
+  hiermodels report report/fit.hm --out notes.md --rows patients
+"""
 
 app = typer.Typer(
     name="hiermodels",
     help="Bayesian hierarchical models: from a CSV and a formula to a posterior, a variance "
     "report, group estimates and pictures.",
-    epilog='Start with "hiermodels demo", then "hiermodels fit --help".',
+    epilog='Start with "hiermodels demo", then "hiermodels fit --help".\n\n' + EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -88,74 +139,140 @@ def root(
     pass
 
 
+def use_config(context: typer.Context, path: Path | None) -> Path | None:
+    """The settings of a file become the defaults of the command."""
+    if path is not None:
+        from hiermodels.settings import read_settings
+
+        with clean_errors():
+            found = read_settings(path, command=str(context.info_name), commands=SETTINGS)
+            context.default_map = as_options(found)
+    return path
+
+
+def as_options(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as the options that they stand for."""
+    options = dict(found)
+    if "priors" in options:
+        priors = options.pop("priors")
+        if isinstance(priors, dict):
+            priors = [f"{name}={prior}" for name, prior in priors.items()]
+        options["prior"] = priors
+    if isinstance(options.get("formulas"), dict):
+        options["formulas"] = [f"{name}: {text}" for name, text in options["formulas"].items()]
+    return options
+
+
+Data = Annotated[
+    Path,
+    typer.Argument(metavar="DATA", help="A CSV file with a header line; .tsv is read with tabs."),
+]
+Formula = Annotated[
+    str,
+    typer.Argument(metavar="FORMULA", help='In quotes, such as "y ~ x + (x | site)"; more below.'),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        callback=use_config, is_eager=True, help="A TOML file with any of these settings."
+    ),
+]
+Encoding = Annotated[str, typer.Option(help="Of the file, such as latin-1.")]
+FamilyName = Annotated[
+    str, typer.Option(help="gaussian, beta, binomial, poisson, negbinomial, zi_poisson, …")
+]
+Link = Annotated[
+    str | None, typer.Option(help="Such as probit; the family's usual one if not given.")
+]
+Dispersion = Annotated[
+    str | None, typer.Option(help='The formula of sigma, alpha or phi, such as "~ x".')
+]
+ZI = Annotated[
+    str | None, typer.Option(help='The formula of the probability of zeros, such as "~ x".')
+]
+PriorTexts = Annotated[
+    list[str] | None,
+    typer.Option(help='Such as "x=Normal(mu=0, sigma=1)", on the scale of the data; repeatable.'),
+]
+Weights = Annotated[
+    str | None, typer.Option(help="A column of frequencies: a row counts so many times.")
+]
+SE = Annotated[
+    str | None, typer.Option(help="A column of known standard errors, instead of sigma.")
+]
+Draws = Annotated[int, typer.Option(help="Draws that each chain keeps.")]
+Tune = Annotated[
+    int | None, typer.Option(help="Tuning steps before them; the engine's own if not given.")
+]
+Chains = Annotated[int, typer.Option(help="Independent chains; compared by R-hat.")]
+Cores = Annotated[
+    int | None, typer.Option(help="Chains that run at the same time; all cores if not given.")
+]
+Seed = Annotated[
+    int | None, typer.Option(help="The same number gives the same draws on one machine.")
+]
+TargetAccept = Annotated[
+    float | None, typer.Option(help="Nearer to 1: smaller steps, fewer divergences, slower.")
+]
+Engine = Annotated[str, typer.Option(help="auto, collapsed, noncentred or pymc.")]
+Missing = Annotated[str, typer.Option(help="Rows with missing values: drop (and say so) or error.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", help="Print the results alone: no progress, no notes.")
+]
+
+#: The settings of a model and of its sampler, and what kind of value each has in a file.
+MODEL = {
+    **{"data": "path", "encoding": "text", "family": "text", "link": "text", "zi": "text"},
+    **{"dispersion": "text", "priors": "texts", "weights": "text", "se": "text", "missing": "text"},
+    **{"draws": "whole", "tune": "whole", "chains": "whole", "cores": "whole", "seed": "whole"},
+    **{"target_accept": "number", "engine": "text", "quiet": "truth", "out": "path"},
+}
+SETTINGS = {
+    "fit": {**MODEL, "formula": "text"},
+    "compare": {**MODEL, "formulas": "texts", "by": "text", "group": "text"},
+    "pooling": {**MODEL, "formula": "text", "group": "text"},
+}
+
+
 @app.command(
     help="Fit a model to a CSV file and report on it.\n\n"
     "The formula says what the response depends on; in bars stands what differs between the "
     "levels of a grouping factor.",
-    epilog=EXAMPLES,
+    epilog="\n\n".join([FORMULAS, FIT_EXAMPLES, CONFIG, EXIT_CODES]),
     no_args_is_help=True,
 )
 def fit(
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATA", help="A CSV file with a header line; .tsv is read with tabs."
-        ),
-    ],
-    formula: Annotated[
-        str,
-        typer.Argument(
-            metavar="FORMULA", help='In quotes, such as "y ~ x + (x | site)"; more below.'
-        ),
-    ],
+    data: Data,
+    formula: Formula,
+    config: Config = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="A folder for summary.md, tables as CSV, pictures and posterior.nc."),
+        typer.Option(
+            help="A folder for report.html, the saved fit, tables as CSV, pictures, posterior.nc."
+        ),
     ] = None,
-    encoding: Annotated[str, typer.Option(help="Of the file, such as latin-1.")] = "utf-8",
-    family: Annotated[
-        str, typer.Option(help="gaussian, beta, binomial, poisson, negbinomial, zi_poisson, …")
-    ] = "gaussian",
-    link: Annotated[
-        str | None, typer.Option(help="Such as probit; the family's usual one if not given.")
-    ] = None,
-    dispersion: Annotated[
-        str | None, typer.Option(help='The formula of sigma, alpha or phi, such as "~ x".')
-    ] = None,
-    zi: Annotated[
-        str | None, typer.Option(help='The formula of the probability of zeros, such as "~ x".')
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="A column of frequencies: a row counts so many times.")
-    ] = None,
-    se: Annotated[
-        str | None, typer.Option(help="A column of known standard errors, instead of sigma.")
-    ] = None,
-    draws: Annotated[int, typer.Option(help="Draws that each chain keeps.")] = 1000,
-    tune: Annotated[
-        int | None, typer.Option(help="Tuning steps before them; the engine's own if not given.")
-    ] = None,
-    chains: Annotated[int, typer.Option(help="Independent chains; compared by R-hat.")] = 4,
-    cores: Annotated[
-        int | None, typer.Option(help="Chains that run at the same time; all cores if not given.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="The same number gives the same draws on one machine.")
-    ] = None,
-    target_accept: Annotated[
-        float | None, typer.Option(help="Nearer to 1: smaller steps, fewer divergences, slower.")
-    ] = None,
-    engine: Annotated[str, typer.Option(help="auto, collapsed, noncentred or pymc.")] = "auto",
-    missing: Annotated[
-        str, typer.Option(help="Rows with missing values: drop (and say so) or error.")
-    ] = "drop",
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print the results alone: no progress, no notes.")
-    ] = False,
+    encoding: Encoding = "utf-8",
+    family: FamilyName = "gaussian",
+    link: Link = None,
+    dispersion: Dispersion = None,
+    zi: ZI = None,
+    prior: PriorTexts = None,
+    weights: Weights = None,
+    se: SE = None,
+    draws: Draws = 1000,
+    tune: Tune = None,
+    chains: Chains = 4,
+    cores: Cores = None,
+    seed: Seed = None,
+    target_accept: TargetAccept = None,
+    engine: Engine = "auto",
+    missing: Missing = "drop",
+    quiet: Quiet = False,
 ) -> None:
     with clean_errors():
         from hiermodels.fitting import Model
         from hiermodels.reading import read_table
+        from hiermodels.settings import parse_priors
 
         model = Model(
             formula,
@@ -164,6 +281,7 @@ def fit(
             link=link,
             dispersion=dispersion,
             zi=zi,
+            priors=parse_priors(prior or ()),
             weights=weights,
             se=se,
             missing=missing,
@@ -180,10 +298,238 @@ def fit(
             engine=engine,
             quiet=quiet,
         )
-        report(found, folder, quiet=quiet)
+        tell_results(found, folder, data_file=data, quiet=quiet)
 
 
-@app.command()
+@app.command(
+    help="Fit several formulas to the same rows, and say which predicts best.\n\n"
+    "Each is scored by what it says of a row, or of a whole level, that was left out.",
+    epilog="\n\n".join([COMPARE_EXAMPLES, CONFIG, EXIT_CODES]),
+    no_args_is_help=True,
+)
+def compare(
+    data: Data,
+    formulas: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FORMULA...", help='Two or more, in quotes; "name: formula" gives a name.'
+        ),
+    ],
+    config: Config = None,
+    by: Annotated[str, typer.Option(help="loo: leave a row out; logo: leave a level out.")] = "loo",
+    group: Annotated[
+        str | None, typer.Option(help="The grouping factor of logo, where there are several.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for comparison.csv, .md and the saved fits.")
+    ] = None,
+    encoding: Encoding = "utf-8",
+    family: FamilyName = "gaussian",
+    link: Link = None,
+    dispersion: Dispersion = None,
+    zi: ZI = None,
+    prior: PriorTexts = None,
+    weights: Weights = None,
+    se: SE = None,
+    draws: Draws = 1000,
+    tune: Tune = None,
+    chains: Chains = 4,
+    cores: Cores = None,
+    seed: Seed = None,
+    target_accept: TargetAccept = None,
+    engine: Engine = "auto",
+    missing: Missing = "drop",
+    quiet: Quiet = False,
+) -> None:
+    with clean_errors():
+        from hiermodels.fitting import Model
+        from hiermodels.reading import read_table
+        from hiermodels.settings import parse_priors
+        from hiermodels.workflows import compare as compare_fits
+
+        table = read_table(data, encoding=encoding)
+        models = {
+            name: Model(
+                text,
+                table,
+                family=family,
+                link=link,
+                dispersion=dispersion,
+                zi=zi,
+                weights=weights,
+                se=se,
+                missing=missing,
+            )
+            for name, text in named(formulas).items()
+        }
+        models = with_priors(models, parse_priors(prior or ()))
+        folder = None if out is None else prepare_folder(out)
+        fits = {
+            name: sample(
+                model,
+                draws=draws,
+                tune=tune,
+                chains=chains,
+                cores=cores,
+                seed=seed,
+                target_accept=target_accept,
+                engine=engine,
+                quiet=quiet,
+            )
+            for name, model in models.items()
+        }
+        found = compare_fits(fits, by=by, group=group)
+        typer.echo("\n" + found.text())
+        if folder is not None:
+            from hiermodels.outputs import file_names, write_table
+
+            files = write_table(found, folder, "comparison")
+            for name, file in file_names(tuple(fits)).items():
+                files.append(fits[name].save(folder / f"{file}.hm"))
+            tell_written(files, quiet=quiet)
+
+
+def with_priors(models: dict[str, Model], given: Mapping[str, Prior]) -> dict[str, Model]:
+    """The models with those of the priors that each has a parameter for; each prior is of one."""
+    from hiermodels.fitting import Model
+    from hiermodels.priors import build_priors
+
+    chosen: dict[str, dict[str, Prior]] = {name: {} for name in models}
+    for parameter, prior in given.items():
+        refused = []
+        for name, model in models.items():
+            try:
+                build_priors(model.design, {parameter: prior})
+                chosen[name][parameter] = prior
+            except PriorError as error:
+                refused.append(error)
+        if len(refused) == len(models):
+            raise refused[-1]
+    return {
+        name: Model.of(model.design, build_priors(model.design, chosen[name]))
+        for name, model in models.items()
+    }
+
+
+def named(formulas: list[str]) -> dict[str, str]:
+    """The formulas by name: what stands before a colon left of the response, or their text."""
+    found: dict[str, str] = {}
+    for text in formulas:
+        left, _, right = text.partition("~")
+        name, colon, response = left.partition(":")
+        key = name.strip() if colon else " ".join(text.split())
+        if key in found:
+            raise SettingsError(f"two of the formulas are called {key!r}")
+        found[key] = f"{response}~{right}".strip() if colon else text
+    if len(found) < 2:
+        raise SettingsError(
+            "a comparison takes at least two formulas, each in quotes: "
+            '"y ~ x + (1 | site)" "y ~ x + (x | site)"'
+        )
+    return found
+
+
+@app.command(
+    help="Fit a formula with complete, no and partial pooling, and set the three side by side.\n\n"
+    "It answers why not to use the group as a fixed effect, with the numbers of your data.",
+    epilog="\n\n".join([POOLING_EXAMPLES, CONFIG, EXIT_CODES]),
+    no_args_is_help=True,
+)
+def pooling(
+    data: Data,
+    formula: Formula,
+    config: Config = None,
+    group: Annotated[
+        str | None, typer.Option(help="The grouping factor, where there are several.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for pooling.csv, scores.csv, pooling.md and .png.")
+    ] = None,
+    encoding: Encoding = "utf-8",
+    family: FamilyName = "gaussian",
+    link: Link = None,
+    dispersion: Dispersion = None,
+    zi: ZI = None,
+    prior: PriorTexts = None,
+    weights: Weights = None,
+    se: SE = None,
+    draws: Draws = 1000,
+    tune: Tune = None,
+    chains: Chains = 4,
+    cores: Cores = None,
+    seed: Seed = None,
+    target_accept: TargetAccept = None,
+    engine: Engine = "auto",
+    missing: Missing = "drop",
+    quiet: Quiet = False,
+) -> None:
+    with clean_errors():
+        from hiermodels.reading import read_table
+        from hiermodels.settings import parse_priors
+        from hiermodels.workflows import pooling as pool
+
+        table = read_table(data, encoding=encoding)
+        folder = None if out is None else prepare_folder(out)
+        found = pool(
+            formula,
+            table,
+            group,
+            family=family,
+            link=link,
+            dispersion=dispersion,
+            zi=zi,
+            priors=parse_priors(prior or ()),
+            weights=weights,
+            se=se,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=cores,
+            random_seed=seed,
+            target_accept=target_accept,
+            engine=engine,
+            missing=missing,
+            progressbar=not quiet,
+        )
+        typer.echo("\n" + found.text())
+        if folder is not None:
+            from hiermodels.outputs import write_pooling
+
+            without_windows()
+            tell_written(write_pooling(found, folder), quiet=quiet)
+
+
+@app.command(
+    help="Write the report of a saved fit: HTML, Markdown or LaTeX.",
+    epilog="\n\n".join([REPORT_EXAMPLES, EXIT_CODES]),
+    no_args_is_help=True,
+)
+def report(
+    saved: Annotated[
+        Path, typer.Argument(metavar="SAVED", help="What fit.save(path) or --out wrote: fit.hm.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Ends in .html, .md or .tex; beside the saved fit if not given."),
+    ] = None,
+    rows: Annotated[
+        str, typer.Option(help="What the rows are called, in the plural, such as patients.")
+    ] = "rows",
+    ci_prob: Annotated[float, typer.Option(help="The probability of the intervals.")] = 0.95,
+) -> None:
+    with clean_errors():
+        from hiermodels.results import load
+
+        if not 0 < ci_prob < 1:
+            raise SettingsError(f"--ci-prob {ci_prob:g}: a probability between 0 and 1, as 0.9")
+        found = load(saved)
+        without_windows()
+        target = saved.with_suffix(".html") if out is None else out
+        prepare_folder(target.parent)
+        typer.echo(str(found.report(target, rows=rows, ci_prob=ci_prob)))
+
+
+@app.command(epilog="\\b\nExample:\n  hiermodels demo --out report\n")
 def demo(
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("report"),
 ) -> None:
@@ -201,7 +547,7 @@ def demo(
             f"simulated; a copy is {copy}.\n"
         )
         found = sample(Model(DEMO_FORMULA, data), seed=DEMO_SEED)
-        report(found, folder)
+        tell_results(found, folder, data_file=copy)
         typer.echo(same_again(copy, folder))
 
 
@@ -226,7 +572,7 @@ def quoted(path: Path) -> str:
     return f'"{text}"' if re.search(r"[^\w./:~-]", text) else text
 
 
-@app.command()
+@app.command(epilog='\\b\nIn Python:\n  data = hm.load_dataset("sites")\n')
 def datasets() -> None:
     """List the data sets that hm.load_dataset(name) reads in Python."""
     from hiermodels.datasets import list_datasets
@@ -325,93 +671,41 @@ def sample(
     )
 
 
-def report(found: Fit, folder: Path | None, *, quiet: bool = False) -> None:
-    """Save the posterior first, then print, then write the rest."""
-    posterior = None if folder is None else save_posterior(found, folder)
+def tell_results(found: Fit, folder: Path | None, *, data_file: Path, quiet: bool = False) -> None:
+    """Save the fit first, then print, then write the rest."""
+    found.idata["posterior"].attrs["data_file"] = data_file.as_posix()
+    files = [] if folder is None else save_first(found, folder)
     shares = [found.variance_table(scale=scale).text() for scale in found.scales]
     typer.echo("\n" + "\n\n".join([found.summary().text(), *shares]))
-    if folder is None or posterior is None:
+    if folder is None:
         return
-    files = [posterior, *write_tables(found, folder), *write_pictures(found, folder)]
-    files.append(write_summary(found, folder))
+    from hiermodels import outputs
+
+    without_windows()
+    files += [*outputs.write_tables(found, folder), *outputs.write_pictures(found, folder)]
+    files += [outputs.write_summary(found, folder), found.report(folder / REPORT)]
+    tell_written(files, quiet=quiet)
+
+
+def tell_written(files: list[Path], *, quiet: bool) -> None:
     if not quiet:
         typer.echo("\nWritten:\n" + "\n".join(f"    {path}" for path in files))
 
 
-def save_posterior(found: Fit, folder: Path) -> Path:
-    """``posterior.nc`` in the folder, or in a temporary one if that fails: a fit is not lost."""
-    try:
-        return found.save_posterior(folder / "posterior.nc")
-    except OSError as error:
-        rescue = found.save_posterior(Path(tempfile.mkdtemp(prefix="hiermodels-")) / "posterior.nc")
-        fail(
-            f"cannot write {str(folder / 'posterior.nc')!r}: {reason(error)}. "
-            f"The posterior is in {rescue}."
-        )
-
-
-def write_tables(found: Fit, folder: Path) -> list[Path]:
-    """Every table as CSV, unrounded."""
-    tables = {
-        "fixef": found.fixef(),
-        "varcorr": found.varcorr(),
-    }
-    for scale in found.scales:
-        end = f"_{scale}" if scale else ""
-        tables[f"variance_table{end}"] = found.variance_table(scale=scale)
-        if found.design.blocks:
-            tables[f"icc{end}"] = found.icc(scale=scale)
-    if found.design.blocks:
-        tables |= {"ranef": found.ranef(), "coef": found.coef()}
-    for group, name in file_names(found.design.factors).items():
-        tables[f"shrinkage_{name}"] = found.shrinkage(group)
-    paths = []
-    for name, table in tables.items():
-        paths.append(folder / f"{name}.csv")
-        table.to_csv(paths[-1], index=False)
-    return paths
-
-
-def write_pictures(found: Fit, folder: Path) -> list[Path]:
-    """A forest and a shrinkage plot of each grouping factor."""
-    if not found.design.blocks:
-        return []
+def without_windows() -> None:
+    """Pictures are files here, on whatever screen."""
     import matplotlib as mpl
 
-    mpl.use("Agg")  # files, no windows
-    from hiermodels.plots import save_figure
-
-    paths = []
-    for group, name in file_names(found.design.factors).items():
-        for kind, draw in (("forest", found.plot.forest), ("shrinkage", found.plot.shrinkage)):
-            paths.append(save_figure(draw(group), folder / f"{kind}_{name}.png"))
-    return paths
+    mpl.use("Agg")
 
 
-def write_summary(found: Fit, folder: Path) -> Path:
-    """``summary.md``: the summary, the variance table, the ICC and links to the pictures."""
-    parts = [found.summary().markdown()]
-    for scale in found.scales:
-        parts.append(found.variance_table(scale=scale).markdown())
-        if found.design.blocks:
-            parts.append(found.icc(scale=scale).markdown())
-    for group, name in file_names(found.design.factors).items():
-        parts.append(f"![Coefficients of each {group}](forest_{name}.png)")
-        parts.append(f"![Shrinkage of {group}](shrinkage_{name}.png)")
-    path = folder / "summary.md"
-    path.write_text("\n\n".join(part.strip("\n") for part in parts) + "\n", encoding="utf-8")
-    return path
-
-
-def file_names(groups: tuple[str, ...]) -> dict[str, str]:
-    """A file name for each factor: ``pop:patch`` is ``pop_patch``, numbered where two are equal."""
-    names: dict[str, str] = {}
-    for group in groups:
-        safe = re.sub(r"\W+", "_", group).strip("_") or "group"
-        # compared without case, as some file systems do
-        taken = {name.lower() for name in names.values()}
-        free, number = safe, 2
-        while free.lower() in taken:
-            free, number = f"{safe}_{number}", number + 1
-        names[group] = free
-    return names
+def save_first(found: Fit, folder: Path) -> list[Path]:
+    """The fit and its posterior in the folder, or in a temporary one: a fit is not lost."""
+    try:
+        return [found.save(folder / SAVED), found.save_posterior(folder / "posterior.nc")]
+    except OSError as error:
+        rescue = found.save(Path(tempfile.mkdtemp(prefix="hiermodels-")) / SAVED)
+        fail(
+            f"cannot write to the folder {str(folder)!r}: {reason(error)}. "
+            f"The fit is in {rescue}; hm.load reads it."
+        )

@@ -60,13 +60,13 @@ def estimated_seconds(design: Design) -> dict[str, float]:
     Collapsed: a pass over the levels a gradient, some 7 of them a draw; with a large rest of m
     effects two factorisations, m^3 / 3 operations each, for each of a quarter of the draws.
     Non-centred: 31 gradients a draw and as many draws of tuning, each over the nonzero
-    cross-products.
+    cross-products, those of the common columns among them.
     """
     m, terms = rest_size(design), sum(len(block.terms) for block in design.blocks)
     levels = sum(block.n_levels for block in design.blocks)
     passes = 0.05 + 4 * 1200 * 7 / 2 * levels * terms**2 * 5e-9
     factorisations = 1000 * 2 * m**3 / 3 / FACTORISED
-    nonzeros = min(design.n, levels**2) * terms**2
+    nonzeros = min(design.n, levels**2) * terms**2 + len(design.terms) ** 2
     return {
         "collapsed": passes + factorisations,
         "noncentred": 4 * 2000 / 2 * 31 * nonzeros / PASSED,

@@ -23,7 +23,15 @@ from hiermodels.errors import DataError, some_rows
 from hiermodels.families import squeeze
 from hiermodels.formula import NUMPY_FUNCTIONS, Formula
 
-__all__ = ["INTERCEPT", "Columns", "Evaluated", "evaluate", "run_formulae", "standardise"]
+__all__ = [
+    "INTERCEPT",
+    "Columns",
+    "Evaluated",
+    "evaluate",
+    "namespace",
+    "run_formulae",
+    "standardise",
+]
 
 type Array = np.ndarray
 #: Evaluates an expression on new rows: (rows, columns).

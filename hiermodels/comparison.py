@@ -22,7 +22,8 @@ Psychometrika 84, for leaving out groups; Yao et al. 2018, Bayesian Analysis 13,
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,32 +34,35 @@ from hiermodels import predictive
 from hiermodels.collapsed import gaussian_problem, not_collapsed
 from hiermodels.design import Block, Design
 from hiermodels.draws import Draws, standard_covariance
-from hiermodels.errors import DataError, ImportanceWarning, NotAvailableError
+from hiermodels.errors import DataError, ImportanceWarning, NotAvailableError, some_rows
 from hiermodels.prediction import linear_predictors, predict
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from hiermodels.density import GaussianProblem
 
 __all__ = [
     "Elpd",
     "compare_table",
+    "efficiency",
     "fixed_groups",
     "fixed_rows",
+    "held_out_coefficients",
     "held_out_groups",
     "leave_out",
     "log_likelihood",
     "not_exact",
     "thinned_for_groups",
+    "warn_of",
 ]
 
 type Array = np.ndarray
 
 #: Numbers of a pointwise log-likelihood, and operations of dense inverses, that are worth it.
 MOST, WORK = 50_000_000, 2e10
+#: Numbers of units and draws that are weighted at a time.
+PIECE = 4_000_000
 #: Effects beside the left-out factor's own beyond which a dense inverse takes minutes.
 LARGEST = 3000
 PACKAGE = str(Path(__file__).parent)
@@ -110,12 +114,44 @@ def not_exact(design: Design, priors: Priors) -> str:
 
 def held_out_groups(design: Design, draws: Draws, priors: Priors, block: Block) -> Array:
     """log p(y_j | y_-j, theta) of each draw and level, (S, J); see `not_exact`."""
+    return of_levels(design, draws, priors, block, held_out_density)
+
+
+def held_out_coefficients(
+    design: Design, draws: Draws, priors: Priors, block: Block, *, seed: int
+) -> tuple[Array, Array]:
+    """As `held_out_groups`, (S, J), and draws of the standardised coefficients without each level.
+
+    beta | y_-j, theta is normal, with the mean and covariance that it has in u_-j and V_-j,
+    (S, J, p).
+    """
+    p, rng = int(design.intercept) + len(design.terms), np.random.default_rng(seed)
+
+    def both(left: LeftOut, sigma: Array, *, V: Array, C: Array, u: Array, r: Array) -> Array:
+        density = held_out_density(left, sigma, V=V, C=C, u=u, r=r)[..., None]
+        if not p:
+            return density
+        inner = np.eye(V.shape[-1]) - V @ C
+        mean = np.linalg.solve(inner, (u - (V @ r[..., None])[..., 0])[..., None])[..., -p:, 0]
+        cov = np.linalg.solve(inner, V)[..., -p:, -p:]
+        lower = np.linalg.cholesky((cov + np.swapaxes(cov, -1, -2)) / 2)
+        noise = lower @ rng.standard_normal((*mean.shape, 1))
+        return np.concatenate([density, mean + noise[..., 0]], axis=-1)
+
+    found = of_levels(design, draws, priors, block, both)
+    return found[..., 0], found[..., 1:]
+
+
+def of_levels(
+    design: Design, draws: Draws, priors: Priors, block: Block, what: Callable[..., Array]
+) -> Array:
+    """``what`` of each draw and level, of the parts that `held_out_density` takes, (S, J, ...)."""
     problem = gaussian_problem(design, priors)
     sigma = np.ones(draws.n) if draws.residual is None else draws.residual
     number = [b.name for b in design.blocks].index(block.name)
     if len(design.blocks) == 1:
-        return one_factor(problem, root_covariances(design, draws), sigma)
-    return many_factors(problem, root_covariances(design, draws), sigma, number)
+        return one_factor(problem, root_covariances(design, draws), sigma, what)
+    return many_factors(problem, root_covariances(design, draws), sigma, number, what)
 
 
 def root_covariances(design: Design, draws: Draws) -> list[Array]:
@@ -181,7 +217,12 @@ def held_out_density(
     return np.asarray(left.constant - 0.5 * (n_log + left.square / sigma**2 - log_det + quadratic))
 
 
-def one_factor(problem: GaussianProblem, roots: list[Array], sigma: Array) -> Array:
+def one_factor(
+    problem: GaussianProblem,
+    roots: list[Array],
+    sigma: Array,
+    what: Callable[..., Array] = held_out_density,
+) -> Array:
     """One factor: each level touches its own effects and the coefficients, (S, J)."""
     block, root = problem.blocks[0], roots[0]
     omega, q, p = row_precision(problem), problem.blocks[0].Z.shape[1], problem.X.shape[1]
@@ -194,7 +235,7 @@ def one_factor(problem: GaussianProblem, roots: list[Array], sigma: Array) -> Ar
     step = max(1, int(2_000_000 / (block.n_levels * (q + p) ** 2)))
     found = [
         one_factor_piece(
-            problem, products, onto_y, left, root[s : s + step], sigma[s : s + step, None]
+            problem, products, onto_y, left, root[s : s + step], sigma[s : s + step, None], what
         )
         for s in range(0, len(sigma), step)
     ]
@@ -208,6 +249,7 @@ def one_factor_piece(
     left: LeftOut,
     root: Array,
     sigma: Array,
+    what: Callable[..., Array],
 ) -> Array:
     """Some of the draws: B_j and F_j the blocks of M of a level, G the rest of M without them."""
     q, p = root.shape[1], problem.X.shape[1]
@@ -235,10 +277,16 @@ def one_factor_piece(
     V[..., q:, :q] = np.swapaxes(V[..., :q, q:], -1, -2)
     V[..., :q, :q] = B_inverse - V[..., :q, q:] @ np.swapaxes(carried, -1, -2)
     u = np.concatenate([effects, np.broadcast_to(beta[:, None], (*effects.shape[:2], p))], axis=-1)
-    return held_out_density(left, sigma, V=V, C=C, u=u, r=r)
+    return what(left, sigma, V=V, C=C, u=u, r=r)
 
 
-def many_factors(problem: GaussianProblem, roots: list[Array], sigma: Array, number: int) -> Array:
+def many_factors(
+    problem: GaussianProblem,
+    roots: list[Array],
+    sigma: Array,
+    number: int,
+    what: Callable[..., Array] = held_out_density,
+) -> Array:
     """Several factors: a dense V in each draw, of which each level takes what it touches."""
     from scipy import sparse
 
@@ -247,20 +295,23 @@ def many_factors(problem: GaussianProblem, roots: list[Array], sigma: Array, num
     W = sparse.hstack([*columns, sparse.csr_array(problem.X)]).tocsr()
     weighted = W * omega[:, None]
     C, c = (W.T @ weighted).toarray(), W.T @ (omega * problem.y)
-    levels = list(touched(W, weighted, problem.y, block))
+    levels = list(touched(W, weighted, problem.y, block, n_common=problem.X.shape[1]))
     left = left_out(problem, block)
     prior = np.concatenate([np.ones(sum(m.shape[1] for m in columns)), 1 / problem.beta_sd**2])
     start = prior * np.concatenate([np.zeros(len(prior) - problem.X.shape[1]), problem.beta_mean])
-    found = np.empty((len(sigma), block.n_levels))
+    found = []
     step = max(1, int(4_000_000 / len(prior) ** 2))
     for at in (slice(i, i + step) for i in range(0, len(sigma), step)):
         scale = dense_scale(problem, [root[at] for root in roots])
         V, u = dense_inverse(scale, C, c, prior, start, sigma[at])
-        for j, (columns_of, products, onto_y) in enumerate(levels):
-            found[at, j] = held_out_level(
-                scale, V, u, sigma[at], columns_of, products, onto_y, left.level(j)
+        each = [
+            held_out_level(
+                scale, V, u, sigma[at], columns_of, products, onto_y, left.level(j), what
             )
-    return found
+            for j, (columns_of, products, onto_y) in enumerate(levels)
+        ]
+        found.append(np.stack(each, axis=1))
+    return np.concatenate(found)
 
 
 def dense_scale(problem: GaussianProblem, roots: list[Array]) -> Array:
@@ -299,11 +350,12 @@ def held_out_level(
     products: Array,
     onto_y: Array,
     left: LeftOut,
+    what: Callable[..., Array],
 ) -> Array:
-    """One level in each draw, (S,)."""
+    """One level in each draw, (S, ...)."""
     own = scale[:, at[:, None], at]
     back = np.swapaxes(own, 1, 2)
-    return held_out_density(
+    return what(
         left,
         sigma,
         V=V[:, at[:, None], at],
@@ -323,12 +375,15 @@ def effect_columns(block: Any) -> Any:
     return sparse.csr_array((block.Z.ravel(), (rows, columns)), shape=(n, block.n_levels * q))
 
 
-def touched(W: Any, weighted: Any, y: Array, block: Any) -> Iterator[tuple[Array, Array, Array]]:
-    """For each level: the columns of its rows, whole levels of every factor, and their products."""
+def touched(
+    W: Any, weighted: Any, y: Array, block: Any, *, n_common: int
+) -> Iterator[tuple[Array, Array, Array]]:
+    """For each level: the columns of its rows, and all coefficients, and their products."""
+    common = np.arange(W.shape[1] - n_common, W.shape[1])
     for j in range(block.n_levels):
         rows = np.flatnonzero(block.index == j)
         own, own_weighted = W[rows], weighted[rows]
-        at = np.unique(own.indices)
+        at = np.union1d(own.indices, common)
         yield at, (own[:, at].T @ own_weighted[:, at]).toarray(), own_weighted[:, at].T @ y[rows]
 
 
@@ -389,7 +444,8 @@ class Elpd:
     """Expected log predictive density of what is left out. Made by `leave_out`.
 
     ``unit`` is ``"row"`` or the grouping factor; ``labels`` of what is left out, ``pointwise`` and
-    ``pareto_k`` (units,). ``data`` is ArviZ's own result.
+    ``pareto_k`` (units,). ``data`` is ArviZ's own result. ``refitted`` are the labels whose part is
+    that of a fit without them, whatever their ``pareto_k``.
     """
 
     method: str
@@ -401,6 +457,7 @@ class Elpd:
     p: float
     n_draws: int
     data: Any
+    refitted: tuple[Any, ...] = ()
 
     @property
     def elpd(self) -> float:
@@ -412,10 +469,20 @@ class Elpd:
 
     @property
     def bad(self) -> tuple[Any, ...]:
-        """What has too few effective draws: Pareto k above the limit."""
+        """What has too few effective draws: Pareto k above the limit, and no fit without it."""
         return tuple(
-            label for label, k in zip(self.labels, self.pareto_k, strict=True) if k > self.good_k
+            label
+            for label, k in zip(self.labels, self.pareto_k, strict=True)
+            if k > self.good_k and label not in self.refitted
         )
+
+    def with_parts(self, pointwise: Array, *, refitted: tuple[Any, ...]) -> Elpd:
+        """With other figures of some units, in ArviZ's result as well."""
+        data = copy(self.data)
+        data.elpd_i = data.elpd_i.copy(data=pointwise)
+        data.elpd = float(pointwise.sum())
+        data.se = float(np.sqrt(len(pointwise) * pointwise.var()))
+        return replace(self, pointwise=pointwise, refitted=refitted, data=data)
 
     def words(self) -> list[str]:
         """What was found, and whether it can be trusted."""
@@ -424,43 +491,60 @@ class Elpd:
             f"elpd {self.elpd:.1f} (standard error {self.se:.1f}), "
             f"effective number of parameters {self.p:.1f}",
         ]
-        if not self.bad:
-            return [*lines, f"All Pareto k below {self.good_k:.2f}: the estimate can be trusted."]
-        shown = ", ".join(map(str, self.bad[:5])) + (", …" if len(self.bad) > 5 else "")
-        return [*lines, self.complaint(shown)]
+        if self.refitted:
+            lines.append(
+                f"Pareto k above {self.good_k:.2f} for {self.count(self.refitted)}: refitted "
+                + ("without it." if len(self.refitted) == 1 else "without each of them.")
+            )
+        if self.bad:
+            return [*lines, self.complaint()]
+        rest = "All other" if self.refitted else "All"
+        return [*lines, f"{rest} Pareto k below {self.good_k:.2f}: the estimate can be trusted."]
 
-    def complaint(self, shown: str) -> str:
-        return (
-            f"Pareto k above {self.good_k:.2f} for {len(self.bad)} of {len(self.labels)} "
-            f"({shown}): without them the posterior is another, and their part is too uncertain. "
+    def count(self, some: Sequence[Any]) -> str:
+        """How many, and which."""
+        shown = ", ".join(map(str, some[:5])) + (", …" if len(some) > 5 else "")
+        return f"{len(some)} of {len(self.labels)} ({shown})"
+
+    def complaint(self) -> str:
+        repair = (
             "Look at them, or fit without each."
+            if self.unit == "row"
+            else f"logo({self.unit!r}, refit=True) fits without each."
+        )
+        return (
+            f"Pareto k above {self.good_k:.2f} for {self.count(self.bad)}: without them the "
+            f"posterior is another, and their part is too uncertain. {repair}"
         )
 
     def table(self) -> Table:
         """What each unit left out contributes."""
-        return Table(
-            {self.unit: list(self.labels), "elpd": self.pointwise, "pareto_k": self.pareto_k},
-            title=self.words()[0],
-        )
+        columns = {self.unit: list(self.labels), "elpd": self.pointwise, "pareto_k": self.pareto_k}
+        if self.refitted:
+            columns["refitted"] = [label in self.refitted for label in self.labels]
+        return Table(columns, title=self.words()[0], note=" ".join(self.words()[1:]))
 
     def __repr__(self) -> str:
         return "\n".join(self.words())
 
 
-def leave_out(values: Array, *, labels: Sequence[Any], unit: str, method: str, chains: int) -> Elpd:
-    """PSIS by ArviZ of log predictive densities, (S, units).
+def leave_out(
+    values: Array,
+    *,
+    labels: Sequence[Any],
+    unit: str,
+    method: str,
+    chains: int,
+    told: bool = True,
+) -> Elpd:
+    """PSIS by ArviZ of log predictive densities, (S, units); ``told`` warns.
 
     Warns
     -----
     ImportanceWarning
         Pareto k above ArviZ's limit for this number of draws.
     """
-    from arviz_stats import loo
-
-    with warnings.catch_warnings():
-        # told below, in our words, with the labels of what is meant
-        warnings.filterwarnings("ignore", message="Estimated shape parameter")
-        found = loo(as_tree(values, chains), pointwise=True, reff=efficiency(values, chains))
+    found = smoothed(values, efficiency(values, chains))
     made = Elpd(
         method=method,
         unit=unit,
@@ -472,30 +556,55 @@ def leave_out(values: Array, *, labels: Sequence[Any], unit: str, method: str, c
         n_draws=len(values),
         data=found,
     )
-    if made.bad:
-        warnings.warn(made.words()[-1], ImportanceWarning, skip_file_prefixes=(PACKAGE,))
+    if told:
+        warn_of(made)
     return made
 
 
-def as_tree(values: Array, chains: int) -> xr.DataTree:
-    """The group ``log_likelihood`` that ArviZ reads."""
-    import xarray as xr
+def warn_of(found: Elpd) -> None:
+    """A warning of what is left with a Pareto k too high."""
+    if found.bad:
+        warnings.warn(found.complaint(), ImportanceWarning, skip_file_prefixes=(PACKAGE,))
 
-    if len(values) % chains:
-        chains = 1
-    shaped = values.reshape(chains, -1, values.shape[1])
-    return xr.DataTree.from_dict(
-        {
-            "log_likelihood": xr.Dataset(
-                {"y": (("chain", "draw", "unit"), shaped)},
-                coords={
-                    "chain": np.arange(chains),
-                    "draw": np.arange(shaped.shape[1]),
-                    "unit": np.arange(values.shape[1]),
-                },
-            )
-        }
+
+def smoothed(values: Array, relative: float) -> Any:
+    """ArviZ's own result, from its smoothed weights ``w_su``, which sum to one over the draws:
+
+        elpd_u = log sum_s w_su p(y_u | theta_s),    p_u = log mean_s p(y_u | theta_s) - elpd_u
+
+    As `arviz_stats.loo`, which takes most of its time over these sums, unit by unit.
+    """
+    import xarray as xr
+    from arviz_stats.base import array_stats
+    from arviz_stats.utils import ELPDDataLOO
+
+    n_draws, n_units = values.shape
+    elpd, shape, within = np.empty(n_units), np.empty(n_units), np.empty(n_units)
+    step = max(1, PIECE // n_draws)
+    for at in (slice(k, k + step) for k in range(0, n_units, step)):
+        some = np.ascontiguousarray(values[:, at].T)
+        weights, shape[at] = array_stats.psislw(some, r_eff=relative)
+        elpd[at] = log_sum(weights + some)
+        within[at] = log_sum(some) - np.log(n_draws)
+    good_k = min(1 - 1 / np.log10(n_draws), 0.7)
+    return ELPDDataLOO(
+        elpd=float(elpd.sum()),
+        se=float(np.sqrt(n_units * elpd.var(ddof=min(1, n_units - 1)))),
+        p=float((within - elpd).sum()),
+        n_samples=n_draws,
+        n_data_points=n_units,
+        scale="log",
+        warning=bool((shape > good_k).any()),
+        good_k=good_k,
+        elpd_i=xr.DataArray(elpd, dims="unit"),
+        pareto_k=xr.DataArray(shape, dims="unit"),
     )
+
+
+def log_sum(values: Array) -> Array:
+    """log sum_s exp of (units, S)."""
+    top = values.max(axis=1, keepdims=True)
+    return np.asarray(top[:, 0] + np.log(np.exp(values - top).sum(axis=1)))
 
 
 def efficiency(values: Array, chains: int) -> float:
@@ -522,10 +631,36 @@ def check_comparable(designs: Mapping[str, Design]) -> None:
                 "rows, those that are complete for all formulas"
             )
         if not np.array_equal(design.response, first.response):
-            raise DataError(
-                f"{name!r} and {first_name!r} have other responses, {design.response_name!r} and "
-                f"{first.response_name!r}; a density of log y is not one of y"
-            )
+            raise DataError(f"{name!r} and {first_name!r} {other_response(design, first)}")
+        for what, own, theirs in (
+            ("trials", design.trials, first.trials),
+            ("weights", design.weights, first.weights),
+        ):
+            if not same(own, theirs):
+                raise DataError(
+                    f"{name!r} and {first_name!r} have other {what}: a row is not the same row in "
+                    "both, and their densities cannot be compared"
+                )
+
+
+def same(one: Array | None, other: Array | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
+
+
+def other_response(design: Design, first: Design) -> str:
+    """In what two responses of as many rows differ."""
+    if design.response_name != first.response_name:
+        return (
+            f"have other responses, {design.response_name!r} and {first.response_name!r}; "
+            "a density of log y is not one of y"
+        )
+    y, other = design.response, first.response
+    if np.array_equal(np.sort(y), np.sort(other)):
+        return "have the same rows in another order: sort the data before both fits"
+    rows = some_rows(design.index[y != other])
+    return f"have other values of {design.response_name!r}, in {rows}: fit both to the same data"
 
 
 def compare_table(found: Mapping[str, Elpd]) -> Table:
@@ -553,7 +688,8 @@ def compare_table(found: Mapping[str, Elpd]) -> Table:
             "difference": [float(g.sum()) for g in gaps.values()],
             "difference_se": [float(np.sqrt(len(g) * g.var())) for g in gaps.values()],
             "p": [found[str(n)].p for n in made.index],
-            "weight": made["weight"].to_numpy(dtype=float),
+            # the optimiser's last digits are noise: 1e-12 is zero
+            "weight": made["weight"].to_numpy(dtype=float).round(6),
             "k too high": [len(found[str(n)].bad) for n in made.index],
         },
         title=f"{first.method}, one {first.unit} left out of {len(first.labels)}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -31,11 +31,13 @@ class Rows:
     """The rows and columns that the model uses. Made here, read by `design`.
 
     ``missing`` counts the missing values per column, ``n_dropped`` the rows that they cost.
+    ``sources`` has the user's name of each further column, where it was given as a name.
     """
 
     frame: pd.DataFrame
     missing: dict[str, int]
     n_dropped: int
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 def to_pandas(data: Any, columns: Iterable[str] | None = None) -> pd.DataFrame:
@@ -101,7 +103,8 @@ def select_rows(
         frame[column] = extra_column(column, value, data, valid, len(frame))
     if frame.empty:
         raise DataError("the data have no rows")
-    return complete(converted(frame, plain_dtype), missing=missing)
+    sources = {name: value for name, value in (extra or {}).items() if isinstance(value, str)}
+    return replace(complete(converted(frame, plain_dtype), missing=missing), sources=sources)
 
 
 def converted(frame: pd.DataFrame, convert: Callable[[pd.Series], pd.Series]) -> pd.DataFrame:

@@ -197,6 +197,26 @@ DATASETS: dict[str, Dataset] = {
         rows=480,
         about="simulated: scores and lengths of dragons, 8 ranges of 3 sites",
     ),
+    "bats_sim": Dataset(
+        file="bats_sim.csv",
+        rows=150,
+        about="simulated: masses of bats of 3 species in 15 sites, slopes of forest differ",
+    ),
+    "blossoms_sim": Dataset(
+        file="blossoms_sim.csv",
+        rows=205,
+        about="simulated: widths of bracts of blossoms, patches in 9 populations",
+    ),
+    "bees_sim": Dataset(
+        file="bees_sim.csv",
+        rows=178,
+        about="simulated: counts of bees, negative binomial, in 72 study areas",
+    ),
+    "plots_sim": Dataset(
+        file="plots_sim.csv",
+        rows=400,
+        about="simulated: biomass of 20 plots crossed with 10 years",
+    ),
     "sleepstudy": Dataset(
         file="sleepstudy.csv",
         rows=180,

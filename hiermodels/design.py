@@ -39,6 +39,8 @@ from hiermodels.response import read_response
 
 __all__ = [
     "INTERCEPT",
+    "SE",
+    "WEIGHTS",
     "Block",
     "Columns",
     "Design",

@@ -1,4 +1,4 @@
-"""Whether the sampler can be trusted: R-hat, effective sample size, divergences.
+"""Whether the sampler can be trusted: R-hat, effective sample size, divergences, energy.
 
 Computed by ArviZ (Vehtari et al. 2021, Bayesian Analysis 16); here they are labelled and put into
 words.
@@ -6,7 +6,7 @@ words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,8 @@ __all__ = ["Diagnostics", "diagnose"]
 
 #: What Vehtari et al. ask for.
 RHAT, ESS = 1.01, 400
+#: Betancourt 2016 (arXiv 1604.00695): below it a chain does not reach the tails; ArviZ's limit.
+BFMI = 0.3
 #: More group effects than this are not looked at one by one.
 MAX_EFFECTS = 2000
 
@@ -29,6 +31,7 @@ class Diagnostics:
     """Made by `diagnose`, read by the summary.
 
     ``parameters`` are labels such as ``sd_site[x]``; ``rhat``, ``ess_bulk``, ``ess_tail`` (K,).
+    ``bfmi`` (chains,) is how well each chain explores its energy; empty where that was not kept.
     """
 
     parameters: tuple[str, ...]
@@ -37,6 +40,7 @@ class Diagnostics:
     ess_tail: np.ndarray
     divergences: int
     draws_made: int
+    bfmi: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     @property
     def good(self) -> bool:
@@ -44,6 +48,7 @@ class Diagnostics:
             self.divergences == 0
             and np.nanmax(self.rhat, initial=1.0) <= RHAT
             and np.nanmin(self.ess_bulk, initial=np.inf) >= ESS
+            and np.nanmin(self.bfmi, initial=np.inf) >= BFMI
         )
 
     def of(self, parameter: str) -> tuple[float, float]:
@@ -68,6 +73,13 @@ class Diagnostics:
                 f"{self.divergences} of {self.draws_made} transitions diverged: the sampler may "
                 "miss a part of the posterior. Try target_accept=0.99."
             )
+        low = int((self.bfmi < BFMI).sum())
+        if low:
+            found.append(
+                f"The energy of {low} of {len(self.bfmi)} chains mixes slowly (BFMI "
+                f"{np.nanmin(self.bfmi):.2f}, below {BFMI}): tails are not reached, as of an sd "
+                "near zero. Double tune, or give that sd a narrower prior."
+            )
         return found
 
 
@@ -87,7 +99,19 @@ def diagnose(tree: xr.DataTree, design: Design) -> Diagnostics:
         ess_tail=np.atleast_1d(ess(data, method="tail")["x"].to_numpy()),
         divergences=int(posterior.attrs["divergences"]),
         draws_made=int(posterior.attrs["draws_made"]) * posterior.sizes["chain"],
+        bfmi=energies(tree),
     )
+
+
+def energies(tree: xr.DataTree) -> np.ndarray:
+    """BFMI of each chain, by ArviZ: of all draws that were made, for thinned ones look better."""
+    from arviz_stats import bfmi
+
+    posterior = tree["posterior"].to_dataset()
+    whole = int(posterior.attrs["draws_made"]) == posterior.sizes["draw"]
+    if not whole or "sample_stats" not in tree.children or "energy" not in tree["sample_stats"]:
+        return np.empty(0)
+    return np.atleast_1d(bfmi(tree)["energy"].to_numpy())
 
 
 def chosen_parameters(posterior: xr.Dataset, design: Design) -> list[tuple[str, np.ndarray]]:

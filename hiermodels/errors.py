@@ -18,6 +18,8 @@ __all__ = [
     "NotAvailableError",
     "PriorError",
     "SamplingError",
+    "SavedFitError",
+    "SettingsError",
     "UnknownNameError",
 ]
 
@@ -51,6 +53,14 @@ class DatasetError(UnknownNameError):
 
 class SamplingError(HierModelsError, RuntimeError):
     """The sampler could not start, or made no draw."""
+
+
+class SavedFitError(HierModelsError, ValueError):
+    """A file that is no saved fit, is damaged, or is of a newer version."""
+
+
+class SettingsError(HierModelsError, ValueError):
+    """A file of settings, or an option of the command line, that cannot be read."""
 
 
 class NotAvailableError(HierModelsError, NotImplementedError):

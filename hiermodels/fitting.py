@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +32,15 @@ from hiermodels.sampling import (
     sample_pymc,
     sample_rows,
 )
+from hiermodels.saving import versions_here
 
 if TYPE_CHECKING:
-    import graphviz
     import pymc as pm
     import xarray as xr
 
     from hiermodels.equations import Equations
+    from hiermodels.graphs import PlateDiagram
+    from hiermodels.r_code import RCode
 
 __all__ = ["Model", "fit"]
 
@@ -129,17 +133,51 @@ class Model:
 
         return build_pymc(self.design, self.priors)
 
-    def graph(self) -> graphviz.Digraph:
-        """The plate diagram of `to_pymc`; to see it outside a notebook, ``.render("model")``."""
-        import pymc as pm
+    def graph(self, *, pymc: bool = False) -> PlateDiagram:
+        """The plate diagram, in the words of the posterior; with ``pymc`` that of `to_pymc`.
 
-        return pm.model_to_graphviz(self.to_pymc())
+        To see it outside a notebook, ``.render("model")``.
+        """
+        from hiermodels.graphs import plate_diagram, pymc_diagram
 
-    def equations(self) -> Equations:
-        """The model in LaTeX, with its priors; a notebook shows it typeset."""
+        return pymc_diagram(self.to_pymc()) if pymc else plate_diagram(self.design, self.priors)
+
+    def equations(self, *, priors: bool = True) -> Equations:
+        """The model in LaTeX, with its priors or without; a notebook shows it typeset."""
         from hiermodels.equations import build_equations
 
-        return build_equations(self.design, self.priors)
+        found = build_equations(self.design, self.priors)
+        return found if priors else replace(found, priors=())
+
+    def to_bambi(self) -> Any:
+        """The same model in Bambi, with the same priors: a `bambi.Model`, ready to fit.
+
+        `hm.from_bambi` brings its posterior back.
+
+        Raises
+        ------
+        NotAvailableError
+            What Bambi does not have: a correlated block, of which the nearest is named; weights;
+            known standard errors; formulas of other parameters; some families.
+        """
+        from hiermodels.bambi_model import build_bambi
+
+        return build_bambi(self.design, self.priors)
+
+    def to_r(self, program: str | None = None, *, data: str = "data") -> RCode:
+        """The call of R that fits the same model: lme4, glmmTMB, metafor or brms.
+
+        ``program=None`` takes the first of them that can; ``data`` is the name of the data frame
+        in R, with the same columns. For brms with the priors of this model.
+
+        Raises
+        ------
+        NotAvailableError
+            A model that the program cannot fit, with the reason.
+        """
+        from hiermodels.r_code import build_r
+
+        return build_r(self.design, self.priors, program=program, data=data)
 
     def nesting(self) -> Findings:
         """What may not be meant about the grouping: labels that recur, few levels, and more.
@@ -212,7 +250,12 @@ class Model:
         idata = self._sample(choice, settings, keep=keep)
         if target_accept is None:
             idata = self._second_try(choice, settings, idata, keep=keep)
-        idata["posterior"].attrs |= {"engine": choice.name, "engine_reason": choice.reason}
+        idata["posterior"].attrs |= {
+            "engine": choice.name,
+            "engine_reason": choice.reason,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": json.dumps(versions_here()),
+        }
         return Fit(design=self.design, priors=self.priors, idata=idata)
 
     def _second_try(

@@ -20,7 +20,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import logsumexp
 
 from hiermodels import predictive
 from hiermodels.checks import own_given, predictors_of_rows, some_draws
@@ -50,8 +49,19 @@ class Own:
     covariance: Array
 
 
-def integrated_groups(design: Design, draws: Draws, factor: str, *, seed: int) -> Array:
-    """log p(y_j | beta, theta) of each draw and level, (S, J).
+def integrated_groups(
+    design: Design,
+    draws: Draws,
+    factor: str,
+    *,
+    seed: int,
+    only: int | None = None,
+    near: Draws | None = None,
+) -> Array:
+    """log p(y_j | beta, theta) of each draw and level, (S, J), or of one alone, (S, 1).
+
+    ``near`` are draws of a posterior that knows the rows of the level, where these do not: its
+    effects there say where the points go.
 
     Raises
     ------
@@ -62,13 +72,32 @@ def integrated_groups(design: Design, draws: Draws, factor: str, *, seed: int) -
     some = some_draws(draws, most)
     own = own_effects(design, some, factor)
     block = own[0].block
-    found = np.empty((some.n, block.n_levels))
+    levels = range(block.n_levels) if only is None else [only]
+    found = np.empty((some.n, len(levels)))
     of = own_given(design, some)
     normal = points(sum(len(o.block.terms) for o in own), seed=seed)
-    for j in range(block.n_levels):
+    for k, j in enumerate(levels):
         rows = np.flatnonzero(block.index == j)
-        found[:, j] = integrate_level(design, some, own, of.at(rows), rows, j, normal)
+        b, x = effects_of(own, j), covariates(some, own)
+        mean, spread = conditional(b, x) if near is None else elsewhere(design, near, factor, j, x)
+        found[:, k] = integrate_level(design, some, own, of.at(rows), rows, j, normal, mean, spread)
     return found
+
+
+def effects_of(own: list[Own], j: int) -> Array:
+    """The effects of one level in all linear predictors, (S, d)."""
+    return np.concatenate([o.effects[:, j] for o in own], axis=1)
+
+
+def elsewhere(
+    design: Design, near: Draws, factor: str, j: int, given: Array
+) -> tuple[Array, Array]:
+    """As `conditional`, from the draws of another posterior, at these coefficients."""
+    some = some_draws(near, MOST)
+    own = own_effects(design, some, factor)
+    b, x = effects_of(own, j), covariates(some, own)
+    slope, left = regression(b, x)
+    return b.mean(axis=0) + (given - x.mean(axis=0)) @ slope, left.T @ left / len(left)
 
 
 def own_effects(design: Design, draws: Draws, factor: str) -> list[Own]:
@@ -108,16 +137,16 @@ def integrate_level(
     rows: Array,
     j: int,
     normal: Array,
+    mean: Array,
+    spread: Array,
 ) -> Array:
-    """One level in each draw, (S,)."""
-    b = np.concatenate([o.effects[:, j] for o in own], axis=1)
+    """One level in each draw, (S,); ``mean`` (S, d), ``spread`` (d, d) say where its rows are."""
     prior = blocks_of([o.covariance for o in own])
-    mean, spread = conditional(b, covariates(draws, own))
     prior_root, spread_root = root(prior), root(spread * WIDER**2)
     first, second = normal[:POINTS], normal[POINTS:]
     made = np.concatenate(
         [
-            np.einsum("sqk,nk->snq", prior_root, first),
+            first @ np.swapaxes(prior_root, 1, 2),
             mean[:, None] + second @ spread_root.T,
         ],
         axis=1,
@@ -127,7 +156,8 @@ def integrate_level(
     log_mixture = np.logaddexp(log_prior, log_own) - np.log(2)
     log_likelihood = at_points(design, draws, own, of, rows, j, made)
     total = log_likelihood + log_prior - log_mixture
-    return np.asarray(logsumexp(total, axis=1) - np.log(total.shape[1]))
+    top = total.max(axis=1)
+    return np.asarray(top + np.log(np.exp(total - top[:, None]).mean(axis=1)))
 
 
 def blocks_of(parts: list[Array]) -> Array:
@@ -152,11 +182,10 @@ def root(covariance: Array) -> Array:
 
 def log_normal(x: Array, lower: Array) -> Array:
     """log Normal(x; 0, L L') over the last axis of x (S, n, d), L (S or 1, d, d)."""
-    inverse = np.linalg.inv(lower)
-    z = np.einsum("sqk,snk->snq", np.broadcast_to(inverse, (len(x), *inverse.shape[1:])), x)
+    z = x @ np.swapaxes(np.linalg.inv(lower), 1, 2)
     log_det = np.log(np.diagonal(lower, axis1=-2, axis2=-1)).sum(axis=-1)
     size = x.shape[-1]
-    return -0.5 * (z**2).sum(axis=-1) - log_det[:, None] - 0.5 * size * np.log(2 * np.pi)
+    return -0.5 * np.einsum("snq,snq->sn", z, z) - log_det[:, None] - 0.5 * size * np.log(2 * np.pi)
 
 
 def covariates(draws: Draws, own: list[Own]) -> Array:
@@ -170,11 +199,16 @@ def covariates(draws: Draws, own: list[Own]) -> Array:
 
 def conditional(b: Array, given: Array) -> tuple[Array, Array]:
     """Mean (S, d) and covariance (d, d) of the draws of b given others, by least squares."""
+    _, left = regression(b, given)
+    return b - left, left.T @ left / len(left)
+
+
+def regression(b: Array, given: Array) -> tuple[Array, Array]:
+    """Slopes (c, d) and residuals (S, d) of the draws of b on those of others."""
     x = given - given.mean(axis=0)
     centred = b - b.mean(axis=0)
     slope = np.linalg.lstsq(x, centred, rcond=1e-8)[0]
-    left = centred - x @ slope
-    return b - left, left.T @ left / len(left)
+    return slope, centred - x @ slope
 
 
 def at_points(

@@ -50,6 +50,8 @@ FIXED = ("complete", "no")
 CLEAR, SMALL = 2.0, 4.0
 #: Levels that are worth a fit of complete pooling without each.
 REFITS = 40
+#: Draws of each chain of such a fit: a mean over them has an error far below that of the score.
+REFIT_DRAWS = 500
 
 
 class Pooling(Table):
@@ -226,7 +228,7 @@ def refitted(found: Elpd, fit: Fit, block: Block, *, seed: int) -> Elpd:
     pointwise, pareto_k = found.pointwise.copy(), found.pareto_k.copy()
     for j in np.flatnonzero(found.pareto_k > found.good_k):
         rest = Model.of(some_rows(fit.design, block.index != j), fit.priors)
-        without = rest.fit(draws=1000, random_seed=seed, progressbar=False)
+        without = rest.fit(draws=REFIT_DRAWS, random_seed=seed, progressbar=False)
         out = some_rows(fit.design, block.index == j)
         ends = [
             comparison.log_likelihood(out, draws).sum(axis=1)
@@ -464,9 +466,10 @@ def verdict(partial: Elpd, other: Elpd, name: str) -> str:
                 f"{len(bad)} of {len(kept)}."
             )
         rest, rest_se = total(partial.pointwise[kept] - other.pointwise[kept])
+        units, which = ("s", "them") if len(bad) > 1 else ("", "it")
         number += (
-            f"; Pareto k is too high for {len(bad)} {partial.unit}{'s' if len(bad) > 1 else ''}, "
-            f"without which it is {rest:+.1f}, {rest_se:.1f}"
+            f"; Pareto k is too high for {len(bad)} {partial.unit}{units}: without {which} "
+            f"{rest:+.1f}, standard error {rest_se:.1f}"
         )
         if abs(rest) < abs(gap) or rest * gap < 0:
             gap, se = rest, rest_se

@@ -5,8 +5,8 @@
     new_group    eta + sum_g z'b_g,  b_new ~ Normal(0, Sigma_g)       one a level and draw
     marginal     E[y] = int g^-1(eta + u) Normal(u; 0, sum_g z'Sigma_g z) du    in each draw
 
-``kind`` is the linear predictor, the mean of the response, or a new response. Averages are of
-draws, never of the ends of intervals.
+``kind`` is the linear predictor, the mean of the response, a new response, or, of an ordinal one,
+the probability of a category. Averages are of draws, never of the ends of intervals.
 
 Source: Skrondal & Rabe-Hesketh 2009, J. R. Stat. Soc. A 172, for the targets.
 """
@@ -49,6 +49,7 @@ __all__ = [
     "average",
     "encode_rows",
     "make_grid",
+    "of_categories",
     "predict",
     "prediction_draws",
 ]
@@ -66,6 +67,7 @@ KINDS = {
     "link": "linear predictor",
     "mean": "mean response",
     "response": "new response",
+    "probability": "probability of each category",
 }
 #: Numbers that a piece of (draws, rows) may have.
 PIECE = 4_000_000
@@ -129,7 +131,8 @@ class NewRows:
 class Prediction:
     """What to predict. Made by `predict`, read by `prediction_draws`.
 
-    ``draws`` are those with group effects where the target needs them.
+    ``draws`` are those with group effects where the target needs them; ``category`` the number of
+    the one whose probability is asked for.
     """
 
     design: Design
@@ -138,6 +141,7 @@ class Prediction:
     target: str
     kind: str
     seed: int
+    category: int | None = None
 
 
 def predict(
@@ -150,6 +154,7 @@ def predict(
     seed: int,
     groups: str | Sequence[str] | None = None,
     redraw: bool = False,
+    category: int | None = None,
 ) -> Prediction:
     """Check and encode a request.
 
@@ -172,6 +177,11 @@ def predict(
     """
     lookup(target, TARGETS, what="target")
     lookup(kind, KINDS, what="kind")
+    if kind == "probability" and not design.family.categories:
+        raise NotAvailableError(
+            f"kind='probability' is of the categories of an ordinal response; the "
+            f"{design.family.name} family has kind='mean'"
+        )
     if target == "new_group" and not any(p.blocks for p in design.predictors):
         raise DataError("the model has no grouping factor: target='population' is all that it has")
     if target == "marginal" and kind == "mean" and not mean_exists(design):
@@ -191,6 +201,7 @@ def predict(
         target=target,
         kind=kind,
         seed=seed,
+        category=category,
     )
 
 
@@ -528,7 +539,7 @@ def prediction_draws(ask: Prediction) -> Iterator[tuple[slice, Array]]:
         spreads = {}
         if ask.target == "marginal" and ask.kind != "link":
             spreads = {p.predictor.parameter: total_variance(ask, p, at) for p in ask.rows.parts}
-        yield at, of_kind(ask.kind, etas, of.at(at), spreads, rng)
+        yield at, of_kind(ask.kind, etas, of.at(at), spreads, rng, category=ask.category)
 
 
 def total_variance(ask: Prediction, part: PredictorRows, at: slice) -> Array:
@@ -548,8 +559,12 @@ def of_kind(
     of: Given,
     spreads: dict[str, Array],
     rng: np.random.Generator,
+    *,
+    category: int | None = None,
 ) -> Array:
-    """eta, E[y] or y; ``spreads`` are variances of group effects that are integrated over.
+    """eta, E[y], y or P(y = category).
+
+    ``spreads`` are variances of group effects that are integrated over.
 
     The mean of successes is their share: of one trial.
     """
@@ -563,12 +578,24 @@ def of_kind(
             for name, eta in etas.items()
         }
         return predictive.draw(rng, moved, of)
+    if kind == "probability":
+        return marginal_mean(
+            etas, spreads, of, lambda e, o: predictive.probability(e, o, category or 0)
+        )
     one = of if of.trials is None else replace(of, trials=np.ones_like(of.trials))
     return marginal_mean(etas, spreads, one)
 
 
-def marginal_mean(etas: dict[str, Array], spreads: dict[str, Array], of: Given) -> Array:
-    """E[y] over Normal(eta, spread) of each linear predictor, by Gauss-Hermite quadrature."""
+def marginal_mean(
+    etas: dict[str, Array],
+    spreads: dict[str, Array],
+    of: Given,
+    moment: Callable[[Mapping[str, Array], Given], Array] = predictive.mean,
+) -> Array:
+    """E[y], or another moment, over Normal(eta, spread) of each linear predictor.
+
+    By Gauss-Hermite quadrature.
+    """
     wide = [name for name, spread in spreads.items() if (spread > 0).any()]
     if wide == [""] and of.family.name in LINEAR:
         wide = []
@@ -580,7 +607,7 @@ def marginal_mean(etas: dict[str, Array], spreads: dict[str, Array], of: Given) 
             name: etas[name] + node * np.sqrt(spreads[name])
             for name, (node, _) in zip(wide, points, strict=True)
         }
-        total += weight * predictive.mean(moved, of)
+        total += weight * moment(moved, of)
     return total
 
 
@@ -599,6 +626,11 @@ def summaries(ask: Prediction, *, ci_prob: float) -> Interval:
         lower=np.concatenate([f.lower for f in found]),
         upper=np.concatenate([f.upper for f in found]),
     )
+
+
+def of_categories(ask: Prediction) -> list[Prediction]:
+    """The same for each category."""
+    return [replace(ask, category=k) for k in range(ask.design.n_thresholds + 1)]
 
 
 def all_draws(ask: Prediction) -> Array:

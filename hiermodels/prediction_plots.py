@@ -6,8 +6,9 @@ draw them. Every title says the target of a prediction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -19,7 +20,9 @@ from matplotlib.patches import Patch
 from scipy.special import ndtri
 
 from hiermodels.checks import Checks, statistic
-from hiermodels.errors import DataError, UnknownNameError
+from hiermodels.design import Design
+from hiermodels.errors import DataError, UnknownNameError, lookup, some_rows
+from hiermodels.expected import mean_exists
 from hiermodels.plots import (
     BLUE,
     FONT,
@@ -32,7 +35,7 @@ from hiermodels.plots import (
     percent,
     shorten,
 )
-from hiermodels.prediction import predictors
+from hiermodels.prediction import KINDS, LINEAR, TARGETS, predictors
 from hiermodels.variance_plots import VariancePlots
 
 if TYPE_CHECKING:
@@ -41,8 +44,10 @@ if TYPE_CHECKING:
 __all__ = [
     "PredictionPlots",
     "draw_checks",
+    "draw_level_statistics",
     "draw_ppc",
     "draw_predictions",
+    "draw_probabilities",
     "draw_qq",
     "draw_residuals",
 ]
@@ -60,6 +65,10 @@ STEPS = 20
 #: How far beyond the median a response reaches before its axis is logarithmic.
 WIDE = 20
 GREEN = "#009E73"
+#: Characters of a line of a title.
+WIDTH = 84
+#: Levels that are named beside an axis.
+MOST_NAMED = 55
 
 
 @dataclass(frozen=True)
@@ -90,12 +99,17 @@ class PredictionPlots(VariancePlots):
             A grouping factor: one line for each level, over the range of x that it has, and
             the population beside them. ``panels=True`` gives each level a panel with its own band.
         target
-            Of the line with the band: ``"population"``, or ``"marginal"``.
+            Of the line with the band: ``"population"``, or ``"marginal"``. None is the population;
+            on a link that is not linear the mean over groups, which differs, is a dashed line
+            beside it.
         partial
             Instead of the data partial residuals: the prediction at the row's x and group, with the
             other columns where the grid holds them, plus the row's residual.
         interval
             Add the interval of new responses.
+        kind
+            ``"mean"``, ``"link"``, or of an ordinal response ``"probability"``: a line for each
+            category.
         """
         wide = target or "population"
         if wide not in ("population", "marginal"):
@@ -106,10 +120,28 @@ class PredictionPlots(VariancePlots):
         fit = self.fit
         numbers: dict[str, Any] = {"kind": kind, "ci_prob": ci_prob}
         common = fit.predict(fit.grid(x, n=n, at=at), target=wide, **numbers)
-        levels = new = None
+        levels = new = averaged = None
+        if target is None and kind == "mean" and not panels and differs_from_marginal(fit.design):
+            averaged = fit.predict(fit.grid(x, n=n, at=at), target="marginal", **numbers)
         if group is not None:
             grid = fit.grid(x, group, n=n, at=at)
             levels = fit.predict(grid, target="group", groups=group, **numbers)
+        if kind == "probability":
+            if group is not None and not panels:
+                raise DataError(
+                    "a line for each category of each level would be too many: panels=True gives "
+                    "each level a panel"
+                )
+            return draw_probabilities(
+                common,
+                x=x,
+                levels=levels,
+                factor=() if group is None else fit.design.block(group).factor,
+                response=fit.design.response_name,
+                title=title_words(fit, wide, kind, group),
+                ci_prob=ci_prob,
+                ax=ax,
+            )
         if interval and kind == "mean":
             made = fit.grid(x, n=min(n, STEPS), at=at)
             new = fit.predict(made, target="marginal", kind="response", ci_prob=ci_prob)
@@ -122,6 +154,7 @@ class PredictionPlots(VariancePlots):
             common,
             x=x,
             levels=levels,
+            averaged=averaged,
             new=new,
             new_of_group=any(p.blocks for p in fit.design.predictors),
             points=shown,
@@ -131,26 +164,44 @@ class PredictionPlots(VariancePlots):
             kind=kind,
             partial=partial,
             panels=panels,
+            title=title_words(fit, wide, kind, group),
             ci_prob=ci_prob,
             ax=ax,
         )
 
     def residuals(
-        self, x: str | None = None, *, kind: str = "quantile", ax: Axes | None = None
+        self,
+        x: str | pd.Series | None = None,
+        *,
+        kind: str = "quantile",
+        ax: Axes | None = None,
     ) -> Axes:
-        """Residuals against the fitted values, or against the column ``x``."""
+        """Residuals against the fitted values, or against ``x``.
+
+        ``x`` is a column of the formula, or any column of the data as a Series with their index:
+        what a model leaves out shows along what is not in it.
+        """
         fit = self.fit
         found = fit.residuals(kind)
-        against = found["fitted"] if x is None else fit.design.rows.frame[x]
-        return draw_residuals(against, found["residual"], x=x or "fitted", kind=kind, ax=ax)
+        name, against = beside_residuals(found, fit.design.rows.frame, x)
+        return draw_residuals(against, found["residual"], x=name, kind=kind, ax=ax)
 
     def qq(
-        self, group: str | None = None, *, term: str | None = None, ax: Axes | None = None
+        self,
+        group: str | None = None,
+        *,
+        term: str | None = None,
+        kind: str = "quantile",
+        ax: Axes | None = None,
     ) -> Axes:
-        """Quantiles of the residuals, or of the group effects of one draw, against the normal."""
+        """Quantiles of residuals, or of the group effects of some draws, against the normal.
+
+        ``kind`` is that of the residuals, ``"quantile"`` or ``"loo"``.
+        """
         if group is None:
-            values = self.fit.residuals("quantile")["residual"].to_numpy()
-            return draw_qq(values, what="quantile residuals", ax=ax)
+            lookup(kind, dict.fromkeys(("quantile", "loo")), what="kind of normal residual")
+            values = self.fit.residuals(kind)["residual"].to_numpy()
+            return draw_qq(values, what=f"{kind} residuals", ax=ax)
         block = self.fit.design.block(group)
         name = term or block.terms[0]
         effects = self.fit.check().effects
@@ -160,14 +211,22 @@ class PredictionPlots(VariancePlots):
 
     def ppc(
         self,
-        stat: str | None = None,
+        stat: str | Callable[[Array], Any] | None = None,
+        group: str | None = None,
         *,
         new_group: bool = False,
         draws: int = 50,
         ax: Axes | None = None,
     ) -> Axes:
-        """The distribution of the response beside those that the model makes; or of ``stat``."""
+        """The distribution of the response beside those that the model makes; or of ``stat``.
+
+        ``group`` shows ``stat``, by default the mean, of each of its levels.
+        """
         fit = self.fit
+        if group is not None:
+            return draw_level_statistics(
+                fit.ppc(stat or "mean", group, new_group=new_group), group=group, ax=ax
+            )
         made = fit.posterior_predictive(draws if stat is None else 1000, new_group=new_group)
         if stat is None:
             return draw_ppc(fit.design.response, made, name=fit.design.response_name, ax=ax)
@@ -179,6 +238,24 @@ class PredictionPlots(VariancePlots):
     def check(self) -> Array:
         """One figure of `Fit.check`: residuals, quantiles, levels, predictors, group effects."""
         return draw_checks(self.fit)
+
+
+def differs_from_marginal(design: Design) -> bool:
+    """Whether the mean over groups is another than that of a group with effects of zero."""
+    grouped = any(p.blocks for p in design.predictors)
+    return grouped and design.family.name not in LINEAR and mean_exists(design)
+
+
+def title_words(fit: Fit, target: str, kind: str, group: str | None) -> str:
+    """What is predicted and for which target: ``mean response, target population: ...``."""
+    what = (
+        "mean share of successes"
+        if fit.design.trials is not None and kind == "mean"
+        else (KINDS[kind])
+    )
+    if group is None:
+        return f"{what}, target {target}: {TARGETS[target]}"
+    return f"{what}, target group: levels of {group}, and {target}: {TARGETS[target]}"
 
 
 def observed_points(
@@ -215,6 +292,7 @@ def draw_predictions(
     *,
     x: str,
     levels: pd.DataFrame | None = None,
+    averaged: pd.DataFrame | None = None,
     new: pd.DataFrame | None = None,
     new_of_group: bool = True,
     points: pd.DataFrame | None = None,
@@ -224,6 +302,7 @@ def draw_predictions(
     kind: str = "mean",
     partial: bool = False,
     panels: bool = False,
+    title: str = "",
     ci_prob: float = 0.95,
     ax: Axes | None = None,
 ) -> Panels:
@@ -235,6 +314,8 @@ def draw_predictions(
         ``x, estimate, lower, upper``: the line with the band.
     levels
         The same with the columns ``factor``: a line for each level.
+    averaged
+        The mean over groups, beside that of the population.
     new
         The interval of new responses, with ``new_of_group`` of new groups.
     points
@@ -251,6 +332,7 @@ def draw_predictions(
             factor=factor,
             response=response,
             target=target,
+            title=title,
             ci_prob=ci_prob,
             partial=partial,
         )
@@ -285,10 +367,16 @@ def draw_predictions(
         Patch(color=shown, alpha=0.18, linewidth=0),
         Line2D([], [], color=shown, linewidth=1.8),
     )
+    if averaged is not None:
+        dashes: dict[str, Any] = {"color": VERMILION, "linewidth": 1.6, "linestyle": (0, (5, 2))}
+        if place.categories:
+            dashes |= {"linestyle": "none", "marker": "D", "ms": 5}
+        axis.plot(place.at(averaged[x]), averaged["estimate"], zorder=5, **dashes)
+        handles["marginal: the mean over groups"] = Line2D([], [], **dashes)
     finish_axis(axis, x, response if kind != "link" else "linear predictor", place)
     if points is not None and kind != "link":
         bend_scale(axis, points["_y"].to_numpy())
-    legend(axis, handles)
+    legend(axis, handles, title=title)
     return axis
 
 
@@ -378,28 +466,14 @@ def draw_panels(
     factor: Sequence[str],
     response: str,
     target: str,
+    title: str,
     ci_prob: float,
     partial: bool,
 ) -> Array:
     """A panel for each level: its line with its band, its data, and the population."""
     names = list(factor)
     parts = list(levels.groupby(names, sort=True, observed=True))
-    if len(parts) > PANELS:
-        raise DataError(
-            f"{':'.join(factor)!r} has {len(parts)} levels, more than {PANELS} panels; "
-            "without panels=True they share one"
-        )
-    columns = int(np.ceil(np.sqrt(len(parts))))
-    rows = int(np.ceil(len(parts) / columns))
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(2.1 * columns + 0.7, 1.75 * rows + 0.9),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, axes = panel_grid(len(parts), ":".join(factor))
     place = Places.of(common[x])
     for axis, (label, part) in zip(axes.ravel(), parts, strict=False):
         axis.plot(place.at(common[x]), common["estimate"], color=INK, lw=1.0, ls=(0, (5, 3)))
@@ -415,10 +489,6 @@ def draw_panels(
         if points is not None:
             bend_scale(axis, points["_y"].to_numpy())
     wide = points is not None and is_wide(points["_y"].to_numpy())
-    for axis in axes.ravel()[len(parts) :]:
-        axis.set_visible(False)
-    for axis in axes.ravel()[len(parts) - columns : len(parts)]:
-        axis.tick_params(labelbottom=True)
     figure.supxlabel(shorten(x, 60), fontsize=FONT, parse_math=False)
     bent = " (log scale above 1)" if wide else ""
     figure.supylabel(shorten(response, 60) + bent, fontsize=FONT, parse_math=False)
@@ -431,15 +501,106 @@ def draw_panels(
     }
     if points is not None:
         handles["partial residuals" if partial else "data"] = point_handle()
-    figure.legend(
+    panel_legend(figure, handles, title=title)
+    return np.asarray(axes.ravel()[: len(parts)], dtype=object)
+
+
+def draw_probabilities(
+    common: pd.DataFrame,
+    *,
+    x: str,
+    levels: pd.DataFrame | None = None,
+    factor: Sequence[str] = (),
+    response: str = "y",
+    title: str = "",
+    ci_prob: float = 0.95,
+    ax: Axes | None = None,
+) -> Panels:
+    """The probability of each category along x: lines with bands, a panel for each level.
+
+    ``common`` and ``levels`` are the frames of `Fit.predict` with ``kind="probability"``.
+    """
+    labels = list(dict.fromkeys(common["category"]))
+    colors = dict(zip(labels, ordered_colors(len(labels)), strict=True))
+    place = Places.of(common[x])
+    handles = {
+        shorten(f"{response} {label}", 24): Line2D([], [], color=colors[label], lw=1.8)
+        for label in labels
+    }
+    if levels is None:
+        axis = ax if ax is not None else plt.subplots(figsize=(6.4, 4.4), layout="constrained")[1]
+        for label in labels:
+            draw_band(axis, place, common[common["category"] == label], x, color=colors[label])
+        finish_axis(axis, x, f"probability, {percent(ci_prob)} interval", place)
+        axis.set_ylim(0, 1)
+        axis.legend(
+            list(handles.values()),
+            list(handles),
+            loc="center left",
+            bbox_to_anchor=(1.01, 0.5),
+            frameon=False,
+            fontsize=FONT - 0.5,
+        )
+        axis.set_title(fill(title, WIDTH), fontsize=FONT, loc="left", parse_math=False)
+        return axis
+    parts = list(levels.groupby(list(factor), sort=True, observed=True))
+    figure, axes = panel_grid(len(parts), ":".join(factor))
+    for axis, (name, part) in zip(axes.ravel(), parts, strict=False):
+        for label in labels:
+            own = part[part["category"] == label]
+            draw_band(axis, place, own, x, color=colors[label])
+        axis.set_title(shorten(":".join(map(str, name)), 24), fontsize=FONT, parse_math=False)
+        finish_axis(axis, "", "", place)
+        axis.set_ylim(0, 1)
+    figure.supxlabel(shorten(x, 60), fontsize=FONT, parse_math=False)
+    figure.supylabel(f"probability, {percent(ci_prob)} interval", fontsize=FONT)
+    panel_legend(figure, handles, title=title)
+    return np.asarray(axes.ravel()[: len(parts)], dtype=object)
+
+
+def panel_legend(figure: Any, handles: Mapping[str, Any], *, title: str) -> None:
+    """Above all panels, the title above it: a suptitle would lie on the legend."""
+    made = figure.legend(
         list(handles.values()),
         list(handles),
         loc="outside upper center",
-        ncols=3,
+        ncols=min(5, len(handles)),
         frameon=False,
         fontsize=FONT - 0.5,
+        title=fill(title, WIDTH if len(figure.axes) > 4 else 50),
+        title_fontsize=FONT,
     )
-    return np.asarray(axes.ravel()[: len(parts)], dtype=object)
+    made.get_title().set_parse_math(False)
+
+
+def ordered_colors(n: int) -> list[Any]:
+    """From dark to light in an order that every eye sees."""
+    return [plt.get_cmap("viridis")(v) for v in np.linspace(0, 0.88, n)]
+
+
+def panel_grid(n: int, name: str) -> tuple[Any, Array]:
+    """Axes for n panels, as square as may be; the rest of them is hidden."""
+    if n > PANELS:
+        raise DataError(
+            f"{name!r} has {n} levels, more than {PANELS} panels; "
+            "without panels=True they share one"
+        )
+    columns = int(np.ceil(np.sqrt(n)))
+    rows = int(np.ceil(n / columns))
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(2.1 * columns + 0.7, 1.75 * rows + 1.1),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.ravel()[n:]:
+        axis.set_visible(False)
+    for axis in axes.ravel()[n - columns : n]:
+        axis.tick_params(labelbottom=True)
+    return figure, axes
 
 
 def finish_axis(axis: Axes, x: str, y: str, place: Places | None = None) -> None:
@@ -450,12 +611,24 @@ def finish_axis(axis: Axes, x: str, y: str, place: Places | None = None) -> None
     axis.set_xlabel(shorten(x, 60), fontsize=FONT, color=INK, parse_math=False)
     axis.set_ylabel(shorten(y, 60), fontsize=FONT, color=INK, parse_math=False)
     if place is not None and place.categories:
-        axis.set_xticks(range(len(place.categories)))
-        axis.set_xticklabels([shorten(c, 16) for c in place.categories], parse_math=False)
+        labels = [shorten(c, 16) for c in place.categories]
+        axis.set_xticks(range(len(labels)))
+        axis.set_xticklabels(labels, parse_math=False)
+        if len(labels) * max(map(len, labels)) > ACROSS:
+            axis.tick_params(axis="x", labelrotation=90 if len(labels) > 12 else 35)
 
 
-def legend(axis: Axes, handles: Mapping[str, Any]) -> None:
-    """Above the panel, where it covers nothing."""
+def legend(axis: Axes, handles: Mapping[str, Any], *, title: str = "") -> None:
+    """Above the panel, where it covers nothing, and the title above it."""
+    if title:
+        lines = int(np.ceil(len(handles) / 2))
+        axis.set_title(
+            fill(title, WIDTH),
+            fontsize=FONT,
+            loc="left",
+            pad=8 + 1.55 * FONT * lines,
+            parse_math=False,
+        )
     axis.legend(
         list(handles.values()),
         list(handles),
@@ -470,6 +643,28 @@ def legend(axis: Axes, handles: Mapping[str, Any]) -> None:
 
 
 # --- residuals ------------------------------------------------------------------------------------
+
+
+def beside_residuals(
+    found: pd.DataFrame, frame: pd.DataFrame, x: str | pd.Series | None
+) -> tuple[str, pd.Series]:
+    """The name and the values, row by row, of what residuals are drawn against."""
+    if x is None:
+        return "fitted", found["fitted"]
+    if isinstance(x, str):
+        if x not in frame.columns:
+            raise UnknownNameError(
+                f"the formula has no column {x!r}; it has {', '.join(map(str, frame.columns))}. "
+                f"Another column of the data is given as such: residuals(data[{x!r}])"
+            )
+        return x, frame[x]
+    absent = [label for label in found.index if label not in x.index]
+    if absent or not x.index.is_unique:
+        raise DataError(
+            f"{x.name!r} has no value, or several, for {some_rows(absent or list(found.index))} "
+            "of the fit: it needs the index of the data that were fitted"
+        )
+    return str(x.name or "x"), x.loc[found.index]
 
 
 def draw_residuals(
@@ -545,6 +740,7 @@ def draw_ppc(observed: Array, made: Array, *, name: str, ax: Axes | None = None)
     finish_axis(axis, name, "rows")
     if is_wide(observed):
         axis.set_xscale("symlog", linthresh=1.0)
+        axis.set_xlim(left=edges[0])  # a margin would reach far below zero on this scale
         axis.set_xlabel(f"{shorten(name, 60)} (log scale above 1)", parse_math=False)
     legend(
         axis,
@@ -580,6 +776,46 @@ def draw_statistic(observed: float, made: Array, *, name: str, ax: Axes | None =
     return axis
 
 
+def draw_level_statistics(frame: pd.DataFrame, *, group: str, ax: Axes | None = None) -> Axes:
+    """The number of each level, beside the interval of what the model makes; sorted by the data."""
+    n = len(frame)
+    height = float(np.clip(0.9 + 0.2 * n, 2.4, 12)) if n <= MOST_NAMED else 7.0
+    axis = ax if ax is not None else plt.subplots(figsize=(5.4, height), layout="constrained")[1]
+    rows = frame.sort_values("observed", kind="stable")
+    at = np.arange(n)
+    axis.hlines(
+        at,
+        rows["expected_lower"],
+        rows["expected_upper"],
+        color=LIGHT_BLUE,
+        linewidth=2.4,
+        zorder=2,
+    )
+    axis.plot(rows["expected"], at, "|", color=BLUE, ms=7, mew=1.4, zorder=3)
+    outside = (rows["observed"] < rows["expected_lower"]) | (
+        rows["observed"] > rows["expected_upper"]
+    )
+    for mask, color in ((~outside, INK), (outside, VERMILION)):
+        axis.plot(rows["observed"][mask], at[mask.to_numpy()], "o", color=color, ms=4, zorder=4)
+    name = str(frame["statistic"].iloc[0])
+    finish_axis(axis, f"{shorten(name, 40)} of each {shorten(group, 30)}", "")
+    few = n <= MOST_NAMED
+    axis.set_yticks(at if few else [])
+    axis.set_yticklabels(
+        [shorten(str(v), 20) for v in rows["level"]] if few else [], parse_math=False
+    )
+    axis.set_ylim(-0.7, n - 0.3)
+    legend(
+        axis,
+        {
+            "data": Line2D([], [], color=INK, marker="o", ms=4, linestyle="none"),
+            "made by the model, 95 %": Line2D([], [], color=LIGHT_BLUE, lw=2.4),
+            "data outside": Line2D([], [], color=VERMILION, marker="o", ms=4, linestyle="none"),
+        },
+    )
+    return axis
+
+
 # --- checks ---------------------------------------------------------------------------------------
 
 
@@ -591,7 +827,7 @@ def draw_checks(fit: Fit) -> Array:
     columns = [c for c in predictors(design)][:3]
     blocks = list(design.blocks)[:2]
     effects = list(found.effects)[:3]
-    count = 2 + len(blocks) + len(columns) + len(effects)
+    count = 2 + (found.left_out is not None) + len(blocks) + len(columns) + len(effects)
     across = min(4, count)
     down = int(np.ceil(count / across))
     _, axes = plt.subplots(
@@ -605,6 +841,10 @@ def draw_checks(fit: Fit) -> Array:
     axis = next(left)
     draw_qq(found.residual, what="quantile residual", ax=axis)
     title(axis, "distribution", found, "distribution", "dispersion", "zeros", "ones")
+    if found.left_out is not None:
+        axis = next(left)
+        draw_qq(found.left_out, what="LOO-PIT, normal quantile", ax=axis)
+        title(axis, "each row left out", found, "left out")
     for block in blocks:
         axis = next(left)
         index = block.index[found.rows]
@@ -632,18 +872,25 @@ def draw_checks(fit: Fit) -> Array:
 
 
 COLORS = {"good": GREEN, "look": "#B8860B", "fault": VERMILION}
+#: Characters that fit side by side below a panel.
+ACROSS = 60
+#: Characters that fit above a panel of the checks.
+TITLE = 30
 
 
 def title(axis: Axes, text: str, found: Checks, *names: str, of: str = "") -> None:
     """What the panel shows, and the worst verdict on it."""
     own = [c for c in found if c.name in names and (not of or c.of == of)]
     worst = max(own, key=lambda c: list(COLORS).index(c.verdict), default=None)
-    axis.set_title(shorten(text, 34), fontsize=FONT, loc="left", parse_math=False)
+    told = "" if worst is None else worst.verdict
+    if worst is not None and told != "good" and len(names) > 1:
+        told = f"{told}: {worst.name}"
+    text = shorten(text, 34)
+    if len(text) + len(told) > TITLE:
+        text += "\n"  # the verdict is on the line below
+    axis.set_title(text, fontsize=FONT, loc="left", parse_math=False)
     if worst is None:
         return
-    told = worst.verdict
-    if told != "good" and len(names) > 1:
-        told = f"{told}: {worst.name}"
     axis.set_title(
         told, fontsize=FONT - 1, loc="right", color=COLORS[worst.verdict], fontweight="bold"
     )

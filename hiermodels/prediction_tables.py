@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from hiermodels.prediction import (
     average,
     cells,
     is_number,
+    of_categories,
     predict,
     predictor,
     summaries,
@@ -33,6 +34,7 @@ from hiermodels.tables import estimate_columns, heading
 
 __all__ = [
     "COMPARISONS",
+    "by_category",
     "contrasts_table",
     "grid_table",
     "means_table",
@@ -80,8 +82,34 @@ def target_note(ask: Prediction) -> str:
     )
 
 
+def by_category(
+    design: Design, kind: str, make: Callable[[int | None], Table], *, keys: int = 0
+) -> Table:
+    """The table, or that of each category's probability, with its label after ``keys`` columns."""
+    if kind != "probability" or not design.family.categories:
+        return make(None)
+    parts = [make(k) for k in range(design.n_thresholds + 1)]
+    for label, part in zip(design.categories or (), parts, strict=True):
+        part.insert(keys, "category", label)
+    whole = pd.concat(parts, ignore_index=True)
+    return Table(whole, title=parts[0].title, note=parts[0].note)
+
+
+def probabilities_table(ask: Prediction, *, ci_prob: float) -> Table:
+    """A row for each row and category: its label, then estimate, sd, lower, upper."""
+    parts = [predict_table(one, ci_prob=ci_prob) for one in of_categories(ask)]
+    labels = ask.design.categories or ()
+    order = np.arange(len(parts) * len(parts[0])).reshape(len(parts), -1).T.ravel()
+    at = list(parts[0].columns).index("estimate")
+    for label, part in zip(labels, parts, strict=True):
+        part.insert(at, "category", label)
+    return Table(pd.concat(parts).iloc[order], title=parts[0].title, note=parts[0].note)
+
+
 def predict_table(ask: Prediction, *, ci_prob: float) -> Table:
     """A row for each row: the columns that predict, then estimate, sd, lower, upper."""
+    if ask.kind == "probability" and ask.category is None:
+        return probabilities_table(ask, ci_prob=ci_prob)
     found = summaries(ask, ci_prob=ci_prob)
     frame = ask.rows.frame
     taken = {"estimate", "sd", "lower", "upper"}
@@ -133,6 +161,7 @@ def slopes_table(
     kind: str,
     seed: int,
     ci_prob: float,
+    category: int | None = None,
 ) -> Table:
     """d prediction / d x, averaged over rows: (f(x + h) - f(x - h)) / 2h in each row and draw."""
     column = predictor(design, x)
@@ -146,7 +175,15 @@ def slopes_table(
     if x not in base.columns:
         raise DataError(f"newdata has no column {x!r}")
     low, high = (
-        request(design, draws, base.assign(**{x: base[x] + d}), target=target, kind=kind, seed=seed)
+        request(
+            design,
+            draws,
+            base.assign(**{x: base[x] + d}),
+            target=target,
+            kind=kind,
+            seed=seed,
+            category=category,
+        )
         for d in (-h, h)
     )
     into = cells(low.rows if newdata is not None else own(low), design, by)
@@ -159,10 +196,17 @@ def slopes_table(
 
 
 def request(
-    design: Design, draws: Draws, frame: pd.DataFrame, *, target: str, kind: str, seed: int
+    design: Design,
+    draws: Draws,
+    frame: pd.DataFrame,
+    *,
+    target: str,
+    kind: str,
+    seed: int,
+    category: int | None = None,
 ) -> Prediction:
     """A prediction for changed rows."""
-    return predict(design, draws, frame, target=target, kind=kind, seed=seed)
+    return predict(design, draws, frame, target=target, kind=kind, seed=seed, category=category)
 
 
 def own(ask: Prediction) -> NewRows:
@@ -193,10 +237,11 @@ def set_to(
     target: str,
     kind: str,
     seed: int,
+    category: int | None = None,
 ) -> Prediction:
     """All rows with x at one value."""
     frame = with_column(design, newdata, {x: value})
-    return request(design, draws, frame, target=target, kind=kind, seed=seed)
+    return request(design, draws, frame, target=target, kind=kind, seed=seed, category=category)
 
 
 def means_table(
@@ -211,12 +256,14 @@ def means_table(
     kind: str,
     seed: int,
     ci_prob: float,
+    category: int | None = None,
 ) -> Table:
     """The average prediction with x set to each value in all rows."""
     chosen = chosen_values(design, x, values)
     draws = enough_draws(draws, len(with_column(design, newdata, {})))
     asks = [
-        set_to(design, draws, x, v, newdata, target=target, kind=kind, seed=seed) for v in chosen
+        set_to(design, draws, x, v, newdata, target=target, kind=kind, seed=seed, category=category)
+        for v in chosen
     ]
     into = cells(asks[0].rows if newdata is not None else own(asks[0]), design, by)
     frames = [
@@ -246,6 +293,7 @@ def contrasts_table(
     kind: str,
     seed: int,
     ci_prob: float,
+    category: int | None = None,
 ) -> Table:
     """Differences or ratios of the average predictions with x set to two values in all rows."""
     compare = lookup(comparison, COMPARISONS, what="comparison")
@@ -254,7 +302,8 @@ def contrasts_table(
         raise UnknownNameError(f"a contrast needs two values of {x!r}; there is {chosen}")
     draws = enough_draws(draws, len(with_column(design, newdata, {})))
     asks = [
-        set_to(design, draws, x, v, newdata, target=target, kind=kind, seed=seed) for v in chosen
+        set_to(design, draws, x, v, newdata, target=target, kind=kind, seed=seed, category=category)
+        for v in chosen
     ]
     into = cells(asks[0].rows if newdata is not None else own(asks[0]), design, by)
     found = [average([a], into, lambda v: v[0]) for a in asks]

@@ -18,7 +18,7 @@ from hiermodels.draws import Draws
 from hiermodels.errors import NotAvailableError
 from hiermodels.families import LINKS, Family, Parameter
 
-__all__ = ["Given", "cdf", "draw", "given", "log_density", "mean", "variance"]
+__all__ = ["Given", "cdf", "draw", "given", "log_density", "mean", "probability", "variance"]
 
 type Array = np.ndarray
 #: Linear predictors by the name of the parameter, ``""`` for the mean.
@@ -87,6 +87,13 @@ def variance(etas: Predictors, of: Given) -> Array:
     """Var[y]."""
     mu = of.family.inverse_link(etas[""])
     return np.broadcast_to(of.family.variance(mu, of.parameters(etas), of.trials), mu.shape)
+
+
+def probability(etas: Predictors, of: Given, category: int) -> Array:
+    """P(y = k) of ordered categories."""
+    upto = of.family.cdf(np.array(float(category)), etas[""], of.parameters(etas), None)
+    below = of.family.cdf(np.array(category - 1.0), etas[""], of.parameters(etas), None)
+    return np.asarray(upto - below)
 
 
 def draw(rng: np.random.Generator, etas: Predictors, of: Given) -> Array:

@@ -11,16 +11,23 @@ import html
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
+
+from hiermodels.errors import NotAvailableError
+
+if TYPE_CHECKING:
+    from great_tables import GT
 
 __all__ = ["Table", "format_number", "html_table"]
 
 #: Columns that name a row; equal neighbours are printed once.
 KEYS = ("group", "component", "term", "level")
 MAX_ROWS = 60
+#: How often the short side of an interval goes into a quarter of it, where the other is a tail.
+LONG_TAIL = 5
 
 
 class Table(pd.DataFrame):
@@ -47,7 +54,7 @@ class Table(pd.DataFrame):
     def text(self, *, max_rows: int = MAX_ROWS) -> str:
         """For a terminal."""
         head, rows = self.cells(max_rows=max_rows)
-        numeric = [is_number(self, name) for name in head]
+        numeric = [is_number(self.flat(), name) for name in head]
         table = [list(head), *rows]
         widths = [max(len(row[k]) for row in table) for k in range(len(head))]
         lines = [
@@ -71,13 +78,39 @@ class Table(pd.DataFrame):
     def to_latex(self, path: str | Path | None = None) -> str:
         """The table as it is printed, in LaTeX with booktabs, every text escaped."""
         head, rows = self.cells(max_rows=len(self))
-        numeric = [is_number(self, name) for name in head]
+        numeric = [is_number(self.flat(), name) for name in head]
         return written(latex_table(head, rows, numeric, title=self.title, note=self.note), path)
+
+    def gt(self) -> GT:
+        """The table as it is printed as a `great_tables.GT`, to style and to save from there.
+
+        Cells, title and note are text already; numbers stand to the right.
+
+        Raises
+        ------
+        NotAvailableError
+            Without great_tables, which is not installed with hiermodels.
+        """
+        try:
+            from great_tables import GT
+        except ImportError as error:
+            raise NotAvailableError(
+                "gt() needs great_tables: pip install 'hiermodels[tables]'. Without it to_html(), "
+                "to_latex() and to_markdown() write the same table."
+            ) from error
+        head, rows = self.cells(max_rows=len(self), repeat_keys=True)
+        made = GT(pd.DataFrame(rows, columns=list(head), dtype=object), auto_align=False)
+        right = [name for name in head if is_number(self, name)]
+        made = made.cols_align("left", [name for name in head if name not in right])
+        made = made.cols_align("right", right)
+        made = made.tab_header(self.title) if self.title else made
+        return made.tab_source_note(self.note) if self.note else made
 
     def markdown(self) -> str:
         """For a Markdown file."""
         head, rows = self.cells(max_rows=len(self), repeat_keys=True)
-        rule = ["---:" if is_number(self, name) else "---" for name in head]
+        flat = self.flat()
+        rule = ["---:" if is_number(flat, name) else "---" for name in head]
         lines = [
             "| " + " | ".join(c.replace("|", "\\|") for c in row) + " |"
             for row in [list(head), rule, *rows]
@@ -94,8 +127,8 @@ class Table(pd.DataFrame):
         self, *, max_rows: int, repeat_keys: bool = False
     ) -> tuple[tuple[str, ...], list[list[str]]]:
         """Header and rows as text."""
-        columns = printed_columns(list(self.columns))
-        shown: pd.DataFrame = pd.DataFrame(self)
+        shown = self.flat()
+        columns = printed_columns(list(shown.columns))
         cut = len(shown) - max_rows
         if cut > 0:
             shown = shown.iloc[: max_rows - 1]
@@ -107,6 +140,17 @@ class Table(pd.DataFrame):
             rows.append([f"… {cut + 1} more", *[""] * (len(columns) - 1)])
         return tuple(c[0] for c in columns), rows
 
+    def flat(self) -> pd.DataFrame:
+        """As it is printed: a named index as columns, the levels of a column's name in one."""
+        frame = pd.DataFrame(self)
+        frame.columns = pd.Index([flat_name(name) for name in frame.columns])
+        if any(name is not None for name in frame.index.names):
+            names = [name for name in frame.index.names if name is not None]
+            unnamed = [k for k, name in enumerate(frame.index.names) if name is None]
+            if not set(names) & set(frame.columns):
+                frame = frame.reset_index(level=unnamed, drop=True).reset_index()
+        return frame
+
     @staticmethod
     def column_text(frame: pd.DataFrame, name: str, lower: str, upper: str) -> list[str]:
         values = frame[name].tolist()
@@ -114,6 +158,11 @@ class Table(pd.DataFrame):
             return [format_number(v) for v in values]
         ends = zip(values, frame[lower].tolist(), frame[upper].tolist(), strict=True)
         return [format_interval(v, a, b) for v, a, b in ends]
+
+
+def flat_name(name: Any) -> str:
+    """``("a", "sd")``, of a table made by pandas of several, is ``a sd``."""
+    return " ".join(str(part) for part in name) if isinstance(name, tuple) else str(name)
 
 
 def is_number(frame: pd.DataFrame, name: str) -> bool:
@@ -163,7 +212,11 @@ def magnitude(value: float) -> int:
 
 
 def format_interval(value: float, lower: float, upper: float) -> str:
-    """``0.66 [0.16, 1.15]``: two digits of the width of the interval decide."""
+    """``0.66 [0.16, 1.15]``: two digits of the width of the interval decide.
+
+    Of an interval with a long tail, ``440 [40, 74000]``, those of its short side decide for all but
+    the end of the tail.
+    """
     if any(v is None or not math.isfinite(v) for v in (value, lower, upper)):
         return format_number(value)
     width = (upper - lower) / 4
@@ -172,9 +225,16 @@ def format_interval(value: float, lower: float, upper: float) -> str:
     digits = 1 - magnitude(width)
     if max(abs(value), abs(lower), abs(upper)) >= 1e6 or digits > 8:
         return f"{value:.3g} [{lower:.3g}, {upper:.3g}]"
-    value, lower, upper = (round(v, digits) + 0.0 for v in (value, lower, upper))
-    d = max(0, digits)
-    return f"{value:.{d}f} [{lower:.{d}f}, {upper:.{d}f}]"
+    near = min(value - lower, upper - value)
+    fine = digits if near <= 0 or LONG_TAIL * near > width else 1 - magnitude(near / 2)
+    ends = (digits if abs(end - value) > near else fine for end in (lower, upper))
+    low, high = (fixed(end, d) for end, d in zip((lower, upper), ends, strict=True))
+    return f"{fixed(value, fine)} [{low}, {high}]"
+
+
+def fixed(value: float, digits: int) -> str:
+    """Rounded to so many digits after the point, or before it where they are negative."""
+    return f"{round(value, digits) + 0.0:.{max(0, digits)}f}"
 
 
 def written(text: str, path: str | Path | None) -> str:

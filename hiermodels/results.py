@@ -7,14 +7,16 @@ fit.summary(), fit.variance_table(), fit.coef("site"), fit.plot.forest("site")
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from hiermodels import checks, comparison, prediction, prediction_tables, tables
+from hiermodels import broom, checks, comparison, prediction, prediction_tables, tables
 from hiermodels.checks import Checks
 from hiermodels.comparison import Elpd
 from hiermodels.design import Block, Design
@@ -24,10 +26,14 @@ from hiermodels.errors import DataError, NotAvailableError
 from hiermodels.expected import is_linear
 from hiermodels.held_out import integrated_groups
 from hiermodels.icc import icc_curves
+from hiermodels.left_out import LeftOut, check_left_out, leave_rows_out
 from hiermodels.printing import Table
+from hiermodels.prior_density import log_priors
 from hiermodels.priors import Priors
 from hiermodels.ranks import rank_levels
 from hiermodels.remaining import remaining_variance
+from hiermodels.saving import read_fit, write_fit
+from hiermodels.sensitivity import sensitivities, sensitivity_table, sensitivity_tree
 from hiermodels.sentences import Sentences, describe
 from hiermodels.shrinkage import reliability
 from hiermodels.summary import Summary, build_summary
@@ -44,9 +50,12 @@ from hiermodels.variance import (
 if TYPE_CHECKING:
     import xarray as xr
 
+    from hiermodels.dropped_terms import DroppedTerms
+    from hiermodels.influence import Influence
     from hiermodels.prediction_plots import PredictionPlots
+    from hiermodels.r_code import RCode
 
-__all__ = ["CI_PROB", "Fit"]
+__all__ = ["CI_PROB", "Fit", "load"]
 
 #: Ours, not ArviZ's 0.89: what users of lme4 and brms expect.
 CI_PROB = 0.95
@@ -353,7 +362,9 @@ class Fit:
             theirs. ``"marginal"``: averaged over the distribution of the group effects, in each
             draw.
         kind
-            ``"link"`` the linear predictor, ``"mean"`` E[y], ``"response"`` a new y.
+            ``"link"`` the linear predictor, ``"mean"`` E[y], ``"response"`` a new y,
+            ``"probability"`` that of each category of an ordinal response: a row for each, or a
+            dim ``category`` of the draws.
         groups
             For ``target="group"``: the factors whose effects count, with those they are nested
             in; None takes all.
@@ -376,9 +387,22 @@ class Fit:
             seed=self._seed(random_seed),
             groups=groups,
         )
+        if draws and kind == "probability":
+            return self._category_draws(ask)
         if draws:
             return self._labelled(prediction.all_draws(ask), ask.rows.frame.index)
         return prediction_tables.predict_table(ask, ci_prob=ci_prob)
+
+    def _category_draws(self, ask: prediction.Prediction) -> xr.DataArray:
+        """The probability of each category, (chain, draw, row, category)."""
+        import xarray as xr
+
+        parts = [
+            self._labelled(prediction.all_draws(one), ask.rows.frame.index)
+            for one in prediction.of_categories(ask)
+        ]
+        labels = xr.DataArray(list(self.design.categories or ()), dims="category", name="category")
+        return xr.concat(parts, dim=labels).transpose("chain", "draw", "row", "category")
 
     def _seed(self, random_seed: int | None) -> int:
         if random_seed is not None:
@@ -435,16 +459,21 @@ class Fit:
         ``mean_i d f_i / d x_i`` in each draw, over the rows of the fit or of ``newdata``, or over
         those with equal values of the columns ``by``.
         """
-        return prediction_tables.slopes_table(
+        return prediction_tables.by_category(
             self.design,
-            self.draws,
-            x,
-            newdata,
-            by=by,
-            target=target,
-            kind=kind,
-            seed=self._seed(random_seed),
-            ci_prob=ci_prob,
+            kind,
+            lambda category: prediction_tables.slopes_table(
+                self.design,
+                self.draws,
+                x,
+                newdata,
+                by=by,
+                target=target,
+                kind=kind,
+                seed=self._seed(random_seed),
+                ci_prob=ci_prob,
+                category=category,
+            ),
         )
 
     def marginal_means(
@@ -464,17 +493,22 @@ class Fit:
         ``mean_i f(x_i := v)`` in each draw, over the rows of the fit or of ``newdata``: the other
         columns stay as they are, so their distribution is that of the rows.
         """
-        return prediction_tables.means_table(
+        return prediction_tables.by_category(
             self.design,
-            self.draws,
-            x,
-            newdata,
-            values=values,
-            by=by,
-            target=target,
-            kind=kind,
-            seed=self._seed(random_seed),
-            ci_prob=ci_prob,
+            kind,
+            lambda category: prediction_tables.means_table(
+                self.design,
+                self.draws,
+                x,
+                newdata,
+                values=values,
+                by=by,
+                target=target,
+                kind=kind,
+                seed=self._seed(random_seed),
+                ci_prob=ci_prob,
+                category=category,
+            ),
         )
 
     def contrasts(
@@ -496,19 +530,24 @@ class Fit:
         ``pairs`` is ``"reference"`` (each against the first), ``"sequential"`` or ``"all"``;
         ``comparison`` is ``"difference"`` or ``"ratio"``, of averages, in each draw.
         """
-        return prediction_tables.contrasts_table(
+        return prediction_tables.by_category(
             self.design,
-            self.draws,
-            x,
-            newdata,
-            values=values,
-            pairs=pairs,
-            comparison=comparison,
-            by=by,
-            target=target,
-            kind=kind,
-            seed=self._seed(random_seed),
-            ci_prob=ci_prob,
+            kind,
+            lambda category: prediction_tables.contrasts_table(
+                self.design,
+                self.draws,
+                x,
+                newdata,
+                values=values,
+                pairs=pairs,
+                comparison=comparison,
+                by=by,
+                target=target,
+                kind=kind,
+                seed=self._seed(random_seed),
+                ci_prob=ci_prob,
+                category=category,
+            ),
         )
 
     def residuals(
@@ -522,9 +561,12 @@ class Fit:
 
         ``kind`` is ``"response"``, y - E[y]; ``"pearson"``, that over sd[y]; ``"quantile"``,
         randomised quantile residuals of one posterior draw, independent and standard normal if the
-        model is true, with their probabilities ``pit``. With ``new_group=True`` the groups are
-        drawn anew: the residuals of a level then go together.
+        model is true, with their probabilities ``pit``; ``"loo"``, quantile residuals of each row
+        given all others (LOO-PIT), by ArviZ's importance weights. With ``new_group=True`` the
+        groups are drawn anew: the residuals of a level then go together.
         """
+        if kind == "loo":
+            return self._left_out_table(new_group=new_group, seed=self._seed(random_seed))
         found = checks.residuals(
             self.design,
             self.draws,
@@ -546,14 +588,59 @@ class Fit:
             title=f"Residuals, {groups}: {checks.RESIDUALS[kind]}",
         )
 
+    def _left_out_table(self, *, new_group: bool, seed: int) -> Table:
+        """LOO-PIT of each row."""
+        if new_group:
+            raise NotAvailableError(
+                "kind='loo' leaves out a row and keeps its group; logo() leaves groups out, and "
+                "kind='quantile' has new_group=True"
+            )
+        found = self._left_out(seed)
+        return Table(
+            {
+                "observed": self.design.response,
+                "fitted": found.fitted,
+                "residual": found.residual,
+                "pit": found.pit,
+            },
+            index=self.design.index,
+            title=f"Residuals, given the groups: {checks.RESIDUALS['loo']}",
+            note=found.words(self.design),
+        )
+
+    def _left_out(self, seed: int) -> LeftOut:
+        chains = self.idata["posterior"].sizes["chain"]
+        return leave_rows_out(self.design, self.draws, chains=chains, seed=seed)
+
     def check(self, *, random_seed: int | None = None) -> Checks:
         """Verdicts on the model, with what to do; ``fit.plot.check()`` is their figure.
 
         Distribution, dispersion, trends and spread of the residuals, along the fitted values, in
         each level and along each predictor, zeros and ones, outliers, the normality of the group
-        effects, and the sampler; each against data that the model makes at the same draws.
+        effects, and the sampler; each against data that the model makes at the same draws. And
+        whether rows are predicted well from the others (LOO-PIT), where they are not too many.
         """
-        return checks.check(self.design, self.draws, self.diagnostics, seed=self._seed(random_seed))
+        seed = self._seed(random_seed)
+        if seed not in self._kept_checks:
+            self._kept_checks[seed] = self._checked(seed)
+        return self._kept_checks[seed]
+
+    @cached_property
+    def _kept_checks(self) -> dict[int, Checks]:
+        """Those that were asked for: the table and the pictures share them."""
+        return {}
+
+    def _checked(self, seed: int) -> Checks:
+        found = checks.check(self.design, self.draws, self.diagnostics, seed=seed)
+        try:
+            left = self._left_out(seed)
+        except NotAvailableError:
+            return found
+        return replace(
+            found,
+            checks=(*found.checks, check_left_out(left, seed=seed)),
+            left_out=left.residual,
+        )
 
     def ppc(
         self,
@@ -579,6 +666,84 @@ class Fit:
             ci_prob=ci_prob,
         )
 
+    def tidy(
+        self,
+        effects: str | Sequence[str] = ("fixed", "ran_pars", "auxiliary"),
+        *,
+        ci_prob: float = CI_PROB,
+    ) -> pd.DataFrame:
+        """One row a parameter, with the columns of R's broom.mixed.
+
+        ``effect, component, group, term, estimate, std.error, conf.low, conf.high``. ``effects``
+        are of ``"fixed"``, ``"ran_pars"`` (sds and correlations), ``"auxiliary"`` (the family's
+        own), ``"ran_vals"`` (group effects, with a column ``level``), ``"ran_coefs"``.
+        ``component`` is ``"cond"``, or the parameter that has a formula, such as ``"zi"``.
+        """
+        wanted = (effects,) if isinstance(effects, str) else tuple(effects)
+        found = self._reliability if {"ran_vals", "ran_coefs"} & set(wanted) else {}
+        return broom.tidy_frame(self.design, self.draws, found, effects=wanted, ci_prob=ci_prob)
+
+    def glance(self, *, loo: bool = False) -> pd.DataFrame:
+        """One row for the model, with the columns of R's broom.mixed.
+
+        ``engine, pss`` (posterior draws), ``nobs, sigma`` (posterior median), ``rhat_max,
+        ess_min, divergences``; with ``loo=True`` also ``elpd_loo, se_elpd_loo, p_loo, looic``.
+        """
+        sigma = self.draws.residual
+        found: dict[str, Any] = {
+            "engine": self.idata["posterior"].attrs.get("engine", ""),
+            "pss": self.draws.n,
+            "nobs": self.design.n,
+            "sigma": float("nan") if sigma is None else float(np.median(sigma)),
+            "rhat_max": float(np.nanmax(self.diagnostics.rhat)),
+            "ess_min": float(np.nanmin(self.diagnostics.ess_bulk)),
+            "divergences": self.diagnostics.divergences,
+        }
+        if loo:
+            score = self.loo()
+            found |= {
+                "elpd_loo": score.elpd,
+                "se_elpd_loo": score.se,
+                "p_loo": score.p,
+                "looic": -2 * score.elpd,
+            }
+        return broom.glance_frame(found)
+
+    def augment(
+        self, newdata: Any = None, *, target: str = "group", ci_prob: float = CI_PROB
+    ) -> pd.DataFrame:
+        """The rows, each with what the model says of it, in the columns of R's broom.mixed.
+
+        ``.fitted``, ``.se.fit``, ``.conf.low``, ``.conf.high`` are the mean response for the
+        row's groups, on the scale of the response (the share, where it is successes of trials);
+        ``.fixed`` that with group effects at zero; ``.resid`` the response less ``.fitted``, for
+        the rows of the fit. ``newdata`` and ``target`` are those of `predict`.
+        """
+        fitted = self.predict(newdata, target=target, ci_prob=ci_prob)
+        fixed = self.predict(newdata, target="population")["estimate"].to_numpy()
+        left = ("estimate", "sd", "lower", "upper")
+        if newdata is None:
+            rows = broom.plain_names(self.design.rows.frame)
+            share = 1.0 if self.design.trials is None else self.design.trials
+            return broom.augment_frame(rows, fitted, fixed, self.design.response / share)
+        rows = pd.DataFrame(fitted.drop(columns=list(left)))
+        return broom.augment_frame(rows, fitted, fixed, None)
+
+    def to_r(self, program: str | None = None, *, data: str = "data") -> RCode:
+        """The call of R that fits the same model: lme4, glmmTMB, metafor or brms.
+
+        ``program=None`` takes the first of them that can; ``data`` is the name of the data frame
+        in R, with the same columns. For brms with the priors of this model.
+
+        Raises
+        ------
+        NotAvailableError
+            A model that the program cannot fit, with the reason.
+        """
+        from hiermodels.r_code import build_r
+
+        return build_r(self.design, self.priors, program=program, data=data)
+
     def posterior_predictive(
         self,
         draws: int = 500,
@@ -586,14 +751,25 @@ class Fit:
         new_group: bool = False,
         random_seed: int | None = None,
     ) -> np.ndarray:
-        """Responses that the model makes for the rows of the fit, (draws, rows)."""
-        return checks.posterior_predictive(
+        """Responses that the model makes for the rows of the fit, (draws, rows).
+
+        Those for the groups of the data are also the group ``posterior_predictive`` of ``idata``,
+        beside ``observed_data``, where ArviZ looks for them.
+        """
+        import xarray as xr
+
+        made = checks.posterior_predictive(
             self.design,
             self.draws,
             at_most=draws,
             new_group=new_group,
             seed=self._seed(random_seed),
         )
+        if not new_group and "observed_data" in self.idata.children:
+            ((name, observed),) = self.idata["observed_data"].to_dataset().data_vars.items()
+            values = xr.DataArray(made[None], dims=("chain", "draw", *observed.dims))
+            self.idata["posterior_predictive"] = xr.DataTree(xr.Dataset({name: values}))
+        return made
 
     def log_likelihood(self) -> xr.DataArray:
         """log p(y_i | parameters) of each draw and row, (chain, draw, row).
@@ -608,6 +784,52 @@ class Fit:
             made = self._labelled(values, np.arange(self.design.n))
             self.idata["log_likelihood"] = xr.DataTree(made.to_dataset(name="y"))
         return self.idata["log_likelihood"].to_dataset()["y"]
+
+    def log_prior(self) -> xr.Dataset:
+        """log p of each parameter's prior at each draw, (chain, draw) by parameter.
+
+        On the standardised scale, without the group effects, whose distribution is the model's.
+        Made when it is first asked for, and then the group ``log_prior`` of ``idata``, where ArviZ
+        looks for it.
+        """
+        import xarray as xr
+
+        if "log_prior" not in self.idata.children:
+            chains = self.idata["posterior"].sizes["chain"]
+            made = log_priors(self.design, self.priors, self.draws)
+            place = ("chain", "draw")
+            found = {k: (place, v.reshape(chains, -1)) for k, v in made.items()}
+            self.idata["log_prior"] = xr.DataTree(xr.Dataset(found))
+        return self.idata["log_prior"].to_dataset()
+
+    def sensitivity(
+        self,
+        *,
+        scale: str | None = None,
+        alphas: tuple[float, float] = (0.99, 1.01),
+        ci_prob: float = CI_PROB,
+    ) -> Table:
+        """How much the priors say of what is reported: power-scaling of prior and likelihood.
+
+        ``p(theta)^a p(y | theta)`` and ``p(theta) p(y | theta)^a`` at the two powers ``alphas``,
+        by importance weights, and the distance of each posterior from the one at 1 per doubling of
+        the power: of coefficients, sds, correlations, ICC and CV². An sd whose ``prior`` is 0.05
+        or more is, in part, its prior. ``scale`` is that of ICC and CV² beyond the Gaussian, as in
+        `icc`. By ArviZ's ``psense``.
+
+        Source: Kallioinen et al. 2024, Stat. Comput. 34.
+        """
+        tree = sensitivity_tree(
+            self.design,
+            self.priors,
+            self.draws,
+            chains=self.idata["posterior"].sizes["chain"],
+            scale=scale,
+        )
+        note = "" if scale or is_linear(self.design) else "scale= adds ICC and CV²."
+        return sensitivity_table(
+            sensitivities(tree, alphas=alphas), alphas=alphas, note=note, ci_prob=ci_prob
+        )
 
     def loo(self) -> Elpd:
         """Leave one row out: expected log predictive density.
@@ -624,13 +846,21 @@ class Fit:
             chains=self.idata["posterior"].sizes["chain"],
         )
 
-    def logo(self, group: str | None = None, *, random_seed: int | None = None) -> Elpd:
+    def logo(
+        self,
+        group: str | None = None,
+        *,
+        refit: bool | None = None,
+        random_seed: int | None = None,
+    ) -> Elpd:
         """Leave one group out: how well the model predicts a new level with all its rows.
 
         ``log p(y_j | y_-j)``. In Gaussian models with normal priors of the coefficients these and
         all group effects are integrated out exactly in each draw of the sds, correlations and
         sigma; elsewhere the effects of the level, by importance sampling in each draw, of the
-        finest factor. Warns of levels with a Pareto k beyond ArviZ's limit.
+        finest factor. For levels with a Pareto k beyond ArviZ's limit the model is fitted again
+        without them, and their part comes from there: ``refit=None`` does so for up to 20 levels
+        and with a compiled engine, ``True`` always, ``False`` never, and then warns of them.
         """
         self._blocks(None)
         block = self.design.block(group)
@@ -642,13 +872,94 @@ class Fit:
             draws = comparison.thinned_for_groups(self.design, self.draws)
             values = comparison.held_out_groups(self.design, draws, self.priors, block)
         whole = len(values) == self.draws.n
-        return comparison.leave_out(
+        found = comparison.leave_out(
             values,
             labels=block.levels,
             unit=block.name,
             method="LOGO",
             chains=self.idata["posterior"].sizes["chain"] if whole else 1,
+            told=False,
         )
+        seed = self._seed(random_seed)
+        found = later("refits").refit_levels(found, self, block, asked=refit, seed=seed)
+        comparison.warn_of(found)
+        return found
+
+    def influence(
+        self,
+        group: str | None = None,
+        *,
+        refit: bool | None = None,
+        ci_prob: float = CI_PROB,
+        random_seed: int | None = None,
+    ) -> Influence:
+        """What each level does to the estimates: common effects, sds, ICC without its rows.
+
+        By importance weights ``1 / p(y_j | y_-j, theta)`` over the draws; where Pareto k is beyond
+        ArviZ's limit the model is fitted again without the level, as in `logo` (``refit``).
+        ``shift`` is how far a posterior mean moves, in posterior sds; the rows come in its order.
+        Variances that depend on predictors are averaged over all rows, those of the level too.
+        ``.plot()`` draws the shifts.
+
+        Raises
+        ------
+        NotAvailableError
+            Beyond the Gaussian a level with levels of another factor within it; ``refit=True``
+            fits without each level.
+
+        Source: Vehtari et al. 2024, JMLR 25(72), for the weights.
+        """
+        self._blocks(None)
+        made: Influence = later("influence").influence(
+            self, group, refit=refit, ci_prob=ci_prob, seed=self._seed(random_seed)
+        )
+        return made
+
+    def drop_terms(
+        self,
+        group: str | None = None,
+        *,
+        rope: float | Mapping[str, float] | None = None,
+        likelihood_ratio: bool = False,
+        ci_prob: float = CI_PROB,
+        random_seed: int | None = None,
+        progressbar: bool = True,
+    ) -> DroppedTerms:
+        """What each term is worth: the model fitted again without it, with the same settings.
+
+        ``loo`` and ``logo`` are the elpd of the fit less that of the fit without the term, with the
+        standard error of the difference: positive where the term helps to predict a row, or a level
+        of ``group`` (None: the only factor, or the finest of nested ones), that was left out. Terms
+        within an interaction stay, as does the intercept of a group that has slopes; a factor goes
+        with all its columns.
+
+        Parameters
+        ----------
+        rope
+            Half the width of the region around zero in which a coefficient, or an sd of group
+            effects, has no practical importance. A number: on the linear predictor, for one sd of a
+            numeric column or one category. By term, ``{"x": 0.2}``: in the unit of the coefficient.
+            None is a tenth of the sd of the response; with a logit link of pi / sqrt(3), so 0.18,
+            with cloglog 0.13, with a log or probit link 0.1.
+        likelihood_ratio
+            Put beside it a table of likelihood-ratio tests, ``.likelihood_ratio``: maxima of the
+            likelihood without priors, exact where the model is Gaussian, else by Laplace's
+            approximation.
+
+        Returns a frame with a row for each coefficient, and ``fits``, those without each term.
+
+        Source: Vehtari, Gelman & Gabry 2017; Kruschke 2018 for the region and its tenth.
+        """
+        made: DroppedTerms = later("dropped_terms").drop_terms(
+            self,
+            group,
+            rope=rope,
+            likelihood_ratio=likelihood_ratio,
+            ci_prob=ci_prob,
+            seed=self._seed(random_seed),
+            progressbar=progressbar,
+        )
+        return made
 
     def squeeze_sensitivity(
         self, constants: Sequence[float] = (0.05, 0.25, 0.5, 1.0), *, progressbar: bool = True
@@ -661,11 +972,67 @@ class Fit:
 
         return squeeze_sensitivity(self, constants, progressbar=progressbar)
 
+    def save(self, path: str | Path) -> Path:
+        """Write the whole fit to one file, which `hm.load` reads: ``fit.save("fit.hm")``.
+
+        The rows, formula, family, priors and the posterior with all its groups, as JSON and plain
+        arrays in a zip archive: no pickle, nothing in it is ever run, and later versions of the
+        package read it. The group ``log_likelihood`` is left out, and made anew when asked for.
+
+        Raises
+        ------
+        NotAvailableError
+            A fit that its formula alone does not make: a fixed-effect fit of `hm.pooling`.
+        """
+        return write_fit(path, self.design, self.priors, self.idata)
+
+    def report(
+        self,
+        path: str | Path,
+        *,
+        rows: str = "rows",
+        data_file: str | None = None,
+        ci_prob: float = CI_PROB,
+    ) -> Path:
+        """Write the whole report: ``fit.report("report.html")``.
+
+        One page that needs no network: data, grouping, equations with priors, graph, tables,
+        pictures, checks, the results in sentences, the sampler, and the code, seed, versions and
+        data hash that reproduce it. With ``.md`` and ``.tex`` the pictures are in a folder beside
+        it. ``rows`` is what the rows are called, in the plural; ``data_file`` the file that the
+        code reads.
+
+        Raises
+        ------
+        UnknownNameError
+            An end of the name that is no format.
+        """
+        from hiermodels.report import write_report
+
+        return write_report(self, path, rows=rows, data_file=data_file, ci_prob=ci_prob)
+
     def save_posterior(self, path: str | Path) -> Path:
         """Write the posterior as netCDF, which ArviZ and xarray read."""
         target = Path(path)
         self.idata.to_netcdf(target, engine="netcdf4")
         return target
+
+
+def load(path: str | Path) -> Fit:
+    """The fit that ``fit.save(path)`` wrote: every report, prediction and check as of that fit.
+
+    Raises
+    ------
+    SavedFitError
+        No such file, a file of something else, a damaged one, or one of a newer version.
+    """
+    design, priors, tree = read_fit(path)
+    return Fit(design=design, priors=priors, idata=tree)
+
+
+def later(module: str) -> Any:
+    """A module that fits models, and so comes after this one: loaded when it is first needed."""
+    return import_module(f"hiermodels.{module}")
 
 
 def stacked(parts: list[Table]) -> Table:

@@ -96,16 +96,22 @@ def sample_collapsed(
         recovery_compiled_beside,
         sample_theta,
     )
+    from hiermodels.density.drawing import AS_THEY_ARE
+    from hiermodels.disjoint import common_again, gaussian_apart
 
     start = time.perf_counter()
     if told := first_use():
         tell(FIRST_USE, progressbar=settings.progressbar)
     with recovery_compiled_beside() if told else nullcontext():
-        products = cross_products(gaussian_problem(design, priors))
+        problem = gaussian_problem(design, priors)
+        apart = gaussian_apart(problem)
+        products = cross_products(problem if apart is None else apart.problem)
         if not told and first_use(sparse=products.sparse):
             tell(FIRST_OF_ITS_KIND, progressbar=settings.progressbar)
         asked = settings.chains * settings.draws
         store = Store(maps=effect_maps(design), single=kept_single(design, asked, keep))
+        if apart is not None:  # their draws are those of common coefficients
+            store = AS_THEY_ARE
         with as_sampling_errors():
             trace = sample_theta(
                 products,
@@ -125,6 +131,8 @@ def sample_collapsed(
     found = name_draws(
         products, trace, seed=settings.random_seed, cores=settings.cores, kept=kept, store=store
     )
+    if apart is not None:
+        found = common_again(apart, found, "beta")
     values = user_scale(design, found)
     moments = level_moments(design, products, trace.theta)
     return finish(
@@ -224,18 +232,22 @@ def sample_rows(
 ) -> xr.DataTree:
     """Sample a model of any family with the compiled engine that reads row by row.
 
-    Rows that are the same in all that the model uses are read once, with their count.
+    Rows that are the same in all that the model uses are read once, with their count; columns that
+    share no row are handled level by level (`disjoint`).
     """
     from hiermodels.density.informed_sampling import first_use, sample_informed
+    from hiermodels.disjoint import columns_apart, common_again
     from hiermodels.merging import distinct_rows
     from hiermodels.rowwise import is_compiled, row_problem, row_scale
 
     start = time.perf_counter()
     if first_use() or not is_compiled(design):
         tell(FIRST_OF_ITS_KIND, progressbar=settings.progressbar)
+    problem = row_problem(distinct_rows(design), priors)
+    apart = columns_apart(problem)
     with as_sampling_errors():
         found = sample_informed(
-            row_problem(distinct_rows(design), priors),
+            problem if apart is None else apart.problem,
             draws=settings.draws,
             tune=settings.tune,
             chains=settings.chains,
@@ -244,6 +256,8 @@ def sample_rows(
             target_accept=settings.target_accept,
             progress=shows_bar(settings.progressbar),
         )
+    if apart is not None:
+        found = common_again(apart, found)
     values, kept, moments = thin_effects(design, row_scale(design, found), keep)
     return finish(
         design, values, found, settings, start=start, kept=kept, moments=moments, exact=False

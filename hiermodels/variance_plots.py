@@ -15,6 +15,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse, Patch
+from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
 
 from hiermodels.design import INTERCEPT
 from hiermodels.errors import UnknownNameError
@@ -305,9 +307,19 @@ PLACES = (
 )
 
 
-def name_points(axis: Axes, names: Sequence[str], points: Array) -> None:
-    """Names beside their points, at the first place that is free; none where there is no room."""
-    taken: list[Any] = []
+def dots(axis: Axes, points: Array) -> list[Any]:
+    """The places of points on the canvas."""
+    size = axis.figure.dpi / 72 * 2.5
+    at = axis.transData.transform(points)
+    return [Bbox([point - size, point + size]) for point in at]
+
+
+def name_points(axis: Axes, names: Sequence[str], points: Array, others: Array) -> None:
+    """Names beside their points, at the first place that is free; none where there is no room.
+
+    ``others``, (n, 2), are points that a name must not hide.
+    """
+    taken: list[Any] = dots(axis, others)
     for name, point in zip(names, points, strict=True):
         for offset, across, along in PLACES:
             text = axis.annotate(
@@ -321,6 +333,7 @@ def name_points(axis: Axes, names: Sequence[str], points: Array) -> None:
                 color=GREY,
                 parse_math=False,
                 zorder=7,
+                path_effects=[withStroke(linewidth=2.2, foreground="white")],
             )
             box = text.get_window_extent()
             if not any(box.overlaps(other) for other in taken):
@@ -384,7 +397,8 @@ def draw_plane(
     axis.set_xlim(*limits[0])
     axis.set_ylim(*limits[1])
     if n <= NAMED:
-        name_points(axis, [shorten(name, 14) for name in levels], estimate)
+        marks = np.vstack([estimate, raw[known]])
+        name_points(axis, [shorten(name, 14) for name in levels], estimate, marks)
     outside = ((raw[known] < limits[:, 0]) | (raw[known] > limits[:, 1])).any(axis=1).sum()
     label_plane(axis, terms, words or {}, outside=int(outside), missing=int((~known).sum()))
     handles = {

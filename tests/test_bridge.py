@@ -3,10 +3,12 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from made_up import table
 
+import hiermodels as hm
 from hiermodels.bridge import from_bambi
 from hiermodels.errors import DataError, NotAvailableError
 
@@ -101,6 +103,19 @@ def test_the_whole_report(fit):
         assert len(fit.shrinkage(group)) > 0
     assert "fitted by Bambi" in fit.summary().text()
     assert fit.coef("pop")["shrinkage"].notna().any()
+
+
+def test_a_bambi_fit_is_saved_and_loaded(fit, tmp_path):
+    """With Bambi's independent bars and priors, which no formula of ours would make again."""
+    again = hm.load(fit.save(tmp_path / "bambi.hm"))
+    assert again.summary().text() == fit.summary().text()
+    assert again.priors.rows() == fit.priors.rows()
+    for one, other in zip(again.design.blocks, fit.design.blocks, strict=True):
+        assert (one.parts, one.levels) == (other.parts, other.levels)
+    new = fit.design.rows.frame.iloc[::9]
+    pd.testing.assert_frame_equal(
+        again.predict(new, target="group"), fit.predict(new, target="group"), check_exact=True
+    )
 
 
 def test_priors_are_bambis(fit):

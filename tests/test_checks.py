@@ -147,7 +147,7 @@ def test_residuals_are_what_they_say():
     sd = np.sqrt((fit.draws.residual**2).mean())
     np.testing.assert_allclose(pearson, found["residual"] / sd)
     assert list(found.index) == list(table().index)
-    with pytest.raises(UnknownNameError, match="Valid: pearson, quantile, response"):
+    with pytest.raises(UnknownNameError, match="Valid: loo, pearson, quantile, response"):
         fit.residuals("raw")
 
 
@@ -182,6 +182,15 @@ def test_ppc():
     np.testing.assert_allclose(by_pop["observed"], table().groupby("pop")["y"].max())
     with pytest.raises(UnknownNameError, match="Valid: max, mean, median"):
         fit.ppc("kurtosis")
+
+
+def test_made_responses_are_where_arviz_looks():
+    data = simulated(1, groups=6, each=5)
+    fit = quick(data)
+    made = fit.posterior_predictive(200)
+    tree = fit.idata["posterior_predictive"].to_dataset()
+    np.testing.assert_array_equal(tree["y"].to_numpy()[0], made)
+    assert tree["y"].dims[2:] == fit.idata["observed_data"]["y"].dims
 
 
 def test_new_groups_vary_more():

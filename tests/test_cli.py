@@ -16,16 +16,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from made_up import posterior, table
+from made_up import posterior, random_posterior, table
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 import hiermodels as hm
-from hiermodels import cli
+from hiermodels import cli, outputs
 from hiermodels.errors import HierModelsWarning
 from hiermodels.fitting import Model
+from hiermodels.report import pictures
 from hiermodels.results import Fit
+from hiermodels.settings import KINDS
 
 RUN = CliRunner()
+#: The commands that take a file of settings.
+RUN_COMMANDS: dict[str, Any] = {name: get_command(cli.app).commands[name] for name in cli.SETTINGS}
 
 
 @pytest.fixture
@@ -40,6 +45,17 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     monkeypatch.setattr(Model, "fit", quick)
     return seen
+
+
+@pytest.fixture
+def short_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without their pictures, which take seconds; `test_report` looks at whole ones."""
+
+    def brief(self: Fit, path: Path, **more: Any) -> Path:
+        path.write_text(f"{self.design.formula} {more}", encoding="utf-8")
+        return path
+
+    monkeypatch.setattr(Fit, "report", brief)
 
 
 @pytest.fixture
@@ -96,7 +112,7 @@ def test_datasets_are_listed() -> None:
 # what a fit prints and writes
 
 
-@pytest.mark.usefixtures("calls")
+@pytest.mark.usefixtures("calls", "short_report")
 def test_report_is_printed_and_written(here: Path) -> None:
     result = run("fit", "table.csv", "y ~ x + (x | pop)", "--out", "deep/report")
     assert result.exit_code == 0
@@ -104,14 +120,14 @@ def test_report_is_printed_and_written(here: Path) -> None:
     assert result.stdout.startswith("y ~ x + (x | pop): 120 rows.\n")
     assert "Variance components" in result.stdout
     names = (
-        "posterior.nc fixef.csv varcorr.csv variance_table.csv icc.csv ranef.csv coef.csv "
-        "shrinkage_pop.csv forest_pop.png shrinkage_pop.png summary.md"
+        "fit.hm posterior.nc fixef.csv varcorr.csv variance_table.csv icc.csv ranef.csv coef.csv "
+        "shrinkage_pop.csv forest_pop.png shrinkage_pop.png summary.md report.html"
     ).split()
     assert result.stdout.split("Written:\n")[1].split() == [f"deep/report/{n}" for n in names]
     assert {p.name for p in (here / "deep/report").iterdir()} == set(names)
 
 
-@pytest.mark.usefixtures("calls")
+@pytest.mark.usefixtures("calls", "short_report")
 def test_written_files_hold_the_numbers(here: Path) -> None:
     run("fit", "table.csv", "y ~ x + (1 | pop/patch)", "--out", "r")
     fit = Model("y ~ x + (1 | pop/patch)", table()).fit()
@@ -129,10 +145,12 @@ def test_written_files_hold_the_numbers(here: Path) -> None:
     assert "![Shrinkage of pop:patch](shrinkage_pop_patch.png)" in page
 
 
-@pytest.mark.usefixtures("calls")
+@pytest.mark.usefixtures("calls", "short_report")
 def test_a_model_without_groups(here: Path) -> None:
     assert run("fit", "table.csv", "y ~ x", "--out", "r").exit_code == 0
     assert {p.name for p in (here / "r").iterdir()} == {
+        "fit.hm",
+        "report.html",
         "posterior.nc",
         "fixef.csv",
         "varcorr.csv",
@@ -160,7 +178,7 @@ def test_options_reach_the_sampler(calls: list[dict[str, Any]]) -> None:
     assert result.stdout.startswith("\ny ~ 1 + (1 | pop)\n")
 
 
-@pytest.mark.usefixtures("calls")
+@pytest.mark.usefixtures("calls", "short_report")
 def test_encoding(here: Path) -> None:
     frame = table().assign(pop=lambda d: d["pop"].replace("P0", "Malmö"))
     frame.to_csv("latin.csv", index=False, encoding="latin-1")
@@ -185,7 +203,7 @@ def test_warnings_of_others_stay_as_they_are() -> None:
     assert issubclass(hm.MissingDataWarning, HierModelsWarning)
 
 
-@pytest.mark.usefixtures("calls")
+@pytest.mark.usefixtures("calls", "short_report")
 def test_demo(here: Path) -> None:
     result = run("demo")
     assert result.exit_code == 0
@@ -199,12 +217,191 @@ def test_demo(here: Path) -> None:
 def test_file_names_are_safe_and_different() -> None:
     factors = ("pop:patch", "pop_patch", "Pop/patch", "π", "::")
     names = ("pop_patch", "pop_patch_2", "Pop_patch_3", "π", "group")
-    assert tuple(cli.file_names(factors).values()) == names
+    assert tuple(outputs.file_names(factors).values()) == names
 
 
 def test_paths_with_blanks_are_quoted() -> None:
     assert cli.quoted(Path("my data/a.csv")) == '"my data/a.csv"'
     assert cli.quoted(Path("data/a-1.csv")) == "data/a-1.csv"
+
+
+# settings from a file
+
+SETTINGS = """\
+data = "table.csv"
+formula = "y ~ x + (1 | pop)"
+seed = 4
+draws = 50
+target-accept = 0.9
+quiet = true
+
+[priors]
+x = "Normal(mu=0, sigma=2)"
+"sd_pop[Intercept]" = "Exponential(lam=1)"
+
+[compare]
+formulas = { without = "y ~ 1 + (1 | pop)", with = "y ~ x + (1 | pop)" }
+
+[pooling]
+group = "pop"
+draws = 60
+"""
+
+
+@pytest.fixture
+def settings_file(here: Path) -> Path:
+    """In a folder of its own, beside its data."""
+    folder = here / "study"
+    folder.mkdir()
+    (here / "table.csv").rename(folder / "table.csv")
+    path = folder / "analysis.toml"
+    path.write_text(SETTINGS, encoding="utf-8")
+    return Path("study/analysis.toml")
+
+
+def test_settings_reach_the_fit(calls: list[dict[str, Any]], settings_file: Path) -> None:
+    result = run("fit", "--config", str(settings_file))
+    assert result.exit_code == 0
+    assert (calls[0]["random_seed"], calls[0]["draws"], calls[0]["target_accept"]) == (4, 50, 0.9)
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert any(line.startswith("x Normal(mu=0, sigma=2) ") for line in lines)
+    assert any(line.startswith("sd_pop[Intercept] Exponential(lam=1) ") for line in lines)
+
+
+def test_the_command_line_goes_before_the_file(
+    calls: list[dict[str, Any]], settings_file: Path
+) -> None:
+    other = ["--seed", "5", "--prior", "x=Normal(mu=0, sigma=9)"]
+    result = run("fit", "study/table.csv", "y ~ x + z", *other, "--config", str(settings_file))
+    assert (calls[0]["random_seed"], calls[0]["draws"]) == (5, 50)
+    assert result.stdout.startswith("\ny ~ x + z\n")
+    assert "Normal(mu=0, sigma=9)" in result.stdout
+    assert "Exponential" not in result.stdout
+
+
+def test_a_table_of_one_command(calls: list[dict[str, Any]], settings_file: Path) -> None:
+    """Settings of compare do not reach fit, and go before those above them."""
+    found = run("compare", "--config", str(settings_file)).stdout
+    assert [call["draws"] for call in calls] == [50, 50]
+    assert "LOO, one row left out of 120" in found
+    assert {line.split()[0] for line in found.splitlines()[3:5]} == {"with", "without"}
+
+
+WRONG_SETTINGS = {
+    "unknown": ("sed = 1", "no setting 'sed' in 'a.toml'. Possible: by, chains, "),
+    "unknown in a table": ("[fit]\ngroup = 'pop'", "no setting 'group' in [fit] of 'a.toml'."),
+    "kind": ("draws = 2.5", "draws = 2.5 in 'a.toml': it is a whole number"),
+    "truth": ("draws = true", "draws = True in 'a.toml': it is a whole number"),
+    "formula": ("formula = 3", "formula = 3 in 'a.toml': it is text in quotes"),
+    "toml": ("formula = y ~ x", "'a.toml' is not TOML: Invalid value (at line 1, column 11)"),
+    "prior": (
+        "data = 'table.csv'\nformula = 'y ~ x'\npriors = ['x=Normal(0, 1)']",
+        "'0' in the prior 'x=Normal(0, 1)' is not a parameter and its number",
+    ),
+}
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("case", WRONG_SETTINGS)
+def test_wrong_settings(case: str) -> None:
+    text, message = WRONG_SETTINGS[case]
+    Path("a.toml").write_text(text, encoding="utf-8")
+    found = refusal("fit", "--config", "a.toml")
+    assert found.startswith(("SettingsError: ", "PriorError: "))
+    assert message in found
+
+
+@pytest.mark.usefixtures("here")
+def test_the_possible_settings_are_suggested() -> None:
+    Path("a.toml").write_text("sead = 1", encoding="utf-8")
+    message = refusal("fit", "--config", "a.toml")
+    assert message.endswith("tables: [fit], [compare], [pooling]. Did you mean 'seed'?")
+    assert refusal("fit", "--config", "b.toml").endswith("Did you mean 'a.toml'?")
+
+
+def test_every_option_can_be_a_setting() -> None:
+    """And no setting is one that its command does not have."""
+    names = {"prior": "priors"}
+    for command in RUN_COMMANDS:
+        kinds = cli.SETTINGS[command]
+        parameters = {names.get(p.name, p.name) for p in RUN_COMMANDS[command].params}
+        assert set(kinds) == parameters - {"help", "config"}
+        assert set(kinds.values()) <= set(KINDS)
+
+
+# the other commands
+
+
+@pytest.mark.usefixtures("calls", "here")
+def test_compare_takes_formulas_with_names() -> None:
+    assert cli.named(["a: y ~ x", "y ~  z"]) == {"a": "y ~ x", "y ~ z": "y ~  z"}
+    result = run("compare", "table.csv", "slope: y ~ x", "y ~ z", "--out", "c")
+    assert result.exit_code == 0
+    names = ["comparison.csv", "comparison.md", "slope.hm", "y_z.hm"]
+    assert result.stdout.split("Written:\n")[1].split() == [f"c/{name}" for name in names]
+    assert hm.load("c/slope.hm").design.formula.text == "y ~ x"
+    assert set(pd.read_csv("c/comparison.csv").iloc[:, 0]) == {"slope", "y ~ z"}
+
+
+@pytest.mark.usefixtures("calls", "here")
+def test_a_prior_that_one_of_the_formulas_has() -> None:
+    prior = ["--prior", "z=Normal(mu=0, sigma=1)"]
+    assert run("compare", "table.csv", "y ~ x", "y ~ x + z", *prior).exit_code == 0
+    message = refusal("compare", "table.csv", "y ~ x", "y ~ x + w", *prior, "--quiet")
+    assert message == "PriorError: no parameter 'z'. Parameters: Intercept, x, w, sigma."
+
+
+@pytest.mark.usefixtures("here")
+def test_pooling_writes_its_tables_and_its_picture() -> None:
+    options = ["--draws", "100", "--chains", "2", "--seed", "1", "--quiet", "--out", "p"]
+    result = run("pooling", "table.csv", "y ~ x + (1 | pop)", *options)
+    assert result.exit_code == 0
+    assert "Why not use pop as a fixed effect?" in result.stdout
+    assert set(pd.read_csv("p/pooling.csv")["level"].dropna()) == {"P0", "P1", "P2", "P3", "P4"}
+    assert list(pd.read_csv("p/scores.csv")["pooling"]) == ["complete", "no", "partial"]
+    assert "Why not use pop" in Path("p/pooling.md").read_text(encoding="utf-8")
+    assert Path("p/pooling.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("here")
+def test_compare_of_one_formula() -> None:
+    message = "SettingsError: a comparison takes at least two formulas, each in quotes: "
+    assert refusal("compare", "table.csv", "y ~ x").startswith(message)
+    assert "two of the formulas are called 'a'" in refusal(
+        "compare", "table.csv", "a: y ~ x", "a: y ~ z"
+    )
+
+
+def test_report_of_a_saved_fit(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        pictures, "draw_picture", lambda *a, **k: pictures.Drawn(data=b"", suffix="svg", width=1)
+    )
+    model = Model("y ~ x + (1 | pop)", table(n=60))
+    model.fit(draws=100, random_seed=1, progressbar=False).save("fit.hm")
+    result = run("report", "fit.hm", "--out", "new/page.md", "--rows", "plants")
+    assert (result.exit_code, result.stdout) == (0, "new/page.md\n")
+    page = (here / "new/page.md").read_text(encoding="utf-8")
+    assert page.startswith("# `y ~ x + (1 | pop)`\n")
+    assert "Among plants of the same pop" in page
+
+
+@pytest.mark.usefixtures("here")
+def test_report_refuses() -> None:
+    assert refusal("report", "fit.hm").startswith("SavedFitError: no file 'fit.hm'.")
+    assert "is not a saved fit; it is no archive" in refusal("report", "table.csv")
+    random_posterior(Model("y ~ x", table(n=60)), draws=10).save("fit.hm")
+    assert refusal("report", "fit.hm", "--out", "a.docx") == (
+        "UnknownNameError: no format of a report '.docx'. Valid: .htm, .html, .md, .tex."
+    )
+    assert "a probability between 0 and 1" in refusal("report", "fit.hm", "--ci-prob", "95")
+
+
+@pytest.mark.parametrize("command", ["fit", "compare", "pooling", "report"])
+def test_help_has_examples_and_exit_codes(command: str) -> None:
+    found = run(command, "--help").stdout
+    assert f"hiermodels {command} " in found
+    assert "something to mend in the command" in found
+    assert ("[priors]" in found) == (command in cli.SETTINGS)
 
 
 # what a user can do wrong
@@ -274,19 +471,19 @@ def test_interrupt_before_the_first_draw(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.usefixtures("calls", "here")
 def test_a_fit_that_cannot_be_written_is_rescued(monkeypatch: pytest.MonkeyPatch) -> None:
-    save = Fit.save_posterior
+    save = Fit.save
 
     def full(self: Fit, path: Path) -> Path:
         if path.parent.name == "r":
             raise OSError(28, "No space left on device")
         return save(self, path)
 
-    monkeypatch.setattr(Fit, "save_posterior", full)
+    monkeypatch.setattr(Fit, "save", full)
     message = refusal("fit", "table.csv", FORMULA, "--out", "r", "--quiet")
-    start = "cannot write 'r/posterior.nc': No space left on device. The posterior is in "
+    start = "cannot write to the folder 'r': No space left on device. The fit is in "
     assert message.startswith(start)
-    rescued = Path(message.removeprefix(start).removesuffix("."))
-    assert rescued.is_file()
+    rescued = Path(message.removeprefix(start).removesuffix("; hm.load reads it."))
+    assert hm.load(rescued).design.n == 120
     rescued.unlink()
     rescued.parent.rmdir()
 
@@ -296,7 +493,7 @@ def test_a_table_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device", "r/summary.md")
 
-    monkeypatch.setattr(cli, "write_summary", full)
+    monkeypatch.setattr(outputs, "write_summary", full)
     result = run("fit", "table.csv", FORMULA, "--out", "r", "--quiet")
     assert result.exit_code == 2
     assert result.stderr == (

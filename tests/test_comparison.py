@@ -1,5 +1,7 @@
 """Leaving out rows and groups, against dense normal conditionals, refits and ArviZ."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,14 @@ from scipy.special import logsumexp
 import hiermodels as hm
 from hiermodels.checks import own_given, predictors_of_rows, some_draws, take
 from hiermodels.collapsed import gaussian_problem
-from hiermodels.comparison import Elpd, held_out_groups, leave_out, not_exact, root_covariances
+from hiermodels.comparison import (
+    Elpd,
+    held_out_groups,
+    leave_out,
+    not_exact,
+    root_covariances,
+    smoothed,
+)
 from hiermodels.errors import DataError, ImportanceWarning, NotAvailableError, UnknownNameError
 from hiermodels.fitting import Model
 from hiermodels.held_out import integrated_groups
@@ -141,6 +150,22 @@ def test_loo_is_arviz_of_the_row_wise_likelihood(small):
     )
     assert "elpd" in repr(found)
     assert list(found.table().columns) == ["row", "elpd", "pareto_k"]
+
+
+def test_importance_sampling_is_that_of_arviz():
+    """The same weights and sums, so the same to rounding; of a few units with heavy tails, too."""
+    import arviz as az
+    import xarray as xr
+
+    values = np.random.default_rng(4).normal(size=(4, 250, 9)) * np.linspace(0.1, 3, 9) - 1
+    found = smoothed(values.reshape(1000, 9), 0.8)
+    dataset = xr.Dataset({"y": (("chain", "draw", "unit"), values)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        theirs = az.loo(xr.DataTree.from_dict({"log_likelihood": dataset}), reff=0.8)
+    for name in ("elpd", "se", "p", "good_k", "elpd_i", "pareto_k"):
+        np.testing.assert_allclose(getattr(found, name), getattr(theirs, name), rtol=1e-9)
+    assert found.warning == theirs.warning
 
 
 def test_a_row_far_out_is_named(small):

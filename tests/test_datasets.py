@@ -22,6 +22,10 @@ COLUMNS = {
     "sites_nb": ["y", "x", "site"],
     "rehab": ["center", "treatment", "gender", "hours", "incidents"],
     "dragons_sim": ["testScore", "bodyLength", "mountainRange", "site"],
+    "bats_sim": ["mass", "species", "forest", "sites"],
+    "blossoms_sim": ["pop", "patch", "LBW", "UBW"],
+    "bees_sim": ["Eulaema_nigrita", "SA", "MAP"],
+    "plots_sim": ["biomass", "plot", "year"],
     "sleepstudy": ["Reaction", "Days", "Subject"],
     "penicillin": ["diameter", "plate", "sample"],
 }
@@ -84,7 +88,8 @@ def test_unknown_name() -> None:
         load_dataset("dragon")
     assert str(caught.value) == (
         "no data set 'dragon'. Did you mean 'dragons'?\n"
-        "shipped: variance_sim, sites, sites_nb, rehab, dragons_sim, sleepstudy, penicillin\n"
+        "shipped: variance_sim, sites, sites_nb, rehab, dragons_sim, bats_sim, blossoms_sim, "
+        "bees_sim, plots_sim, sleepstudy, penicillin\n"
         "to be downloaded: dragons, blossoms, eulaema, bats"
     )
 

@@ -31,7 +31,8 @@ OWN = {
 }
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
-NAME = re.compile(r"\b(hm|fit|model)((?:\.[A-Za-z_]\w*)+)")
+#: A name; `fit.hm` and `model.hm` are files with a saved fit.
+NAME = re.compile(r"\b(hm|fit|model)((?:\.(?!hm\b)[A-Za-z_]\w*)+)")
 
 
 def ours(line: str) -> str:

@@ -1,5 +1,7 @@
 """The PyMC model against the same density written in NumPy, and its invariance."""
 
+import re
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -253,7 +255,53 @@ def test_dims_and_coordinates_are_the_users_words():
     assert built.named_vars_to_dims["beta"] == ("term",)
 
 
-def test_graph_is_a_plate_diagram():
-    source = Model("y ~ x + (x | pop)", table()).graph().source
-    assert "cluster" in source
-    assert "sd_pop_std" in source
+def arrows(model):
+    """(from, to) by the first line of the labels."""
+    source = model.graph().source
+    names = dict(re.findall(r'^\s*(n\d+) \[label="([^\n"\\]+)', source, flags=re.MULTILINE))
+    return {(names[a], names[b]) for a, b in re.findall(r"(n\d+) -> (n\d+)", source)}
+
+
+def test_graph_has_the_words_of_the_posterior():
+    model = Model("y ~ x + (x | pop) + (1 | pop:patch)", table())
+    assert arrows(model) == {
+        *((name, "y") for name in ("Intercept", "beta", "sigma", "columns")),
+        *((f"{name}_pop", "b_pop") for name in ("sd", "cor")),
+        ("sd_pop:patch", "b_pop:patch"),
+        ("b_pop", "y"),
+        ("b_pop:patch", "y"),
+    }
+    names = {name for pair in arrows(model) for name in pair} - {"y", "columns"}
+    assert names <= set(model.to_pymc().named_vars)
+
+
+def test_graph_of_zero_inflation_without_predictors():
+    data = table().assign(y=lambda d: d["y"].rank() % 4)
+    model = Model("y ~ 1 + (1 | pop)", data, family="zi_poisson", zi="~ 1 + (1 | pop)")
+    assert arrows(model) == {
+        ("Intercept", "y"),
+        ("zi_Intercept", "y"),
+        ("sd_pop", "b_pop"),
+        ("zi_sd_pop", "zi_b_pop"),
+        ("b_pop", "y"),
+        ("zi_b_pop", "y"),
+    }
+
+
+def test_the_diagram_of_pymc_has_what_stands_between():
+    assert "sd_pop_std" in Model("y ~ x + (x | pop)", table()).graph(pymc=True).source
+
+
+def test_without_dot_a_notebook_is_told_what_to_install(monkeypatch):
+    graph = Model("y ~ x + (x | pop)", table()).graph()
+    monkeypatch.setenv("PATH", "")
+    (text,) = graph._repr_mimebundle_().values()
+    assert "graphviz" in text
+
+
+def test_equations_without_priors_keep_the_rest():
+    model = Model("y ~ x + (x | pop)", table())
+    whole, short = model.equations(), model.equations(priors=False)
+    assert str(whole).startswith(str(short).removesuffix("\n\\end{aligned}"))
+    assert "StudentT" in str(whole)
+    assert "StudentT" not in str(short)

@@ -250,7 +250,7 @@ def test_other_frames_come_in(fit, new):
     ("change", "arguments", "error", "message"),
     [
         ({}, {"target": "groups"}, UnknownNameError, "Valid: group, marginal, new_group"),
-        ({}, {"kind": "mu"}, UnknownNameError, "Valid: link, mean, response"),
+        ({}, {"kind": "mu"}, UnknownNameError, "Valid: link, mean, probability, response"),
         ({"x": None}, {}, DataError, r"newdata has no column 'x'.*needs here: x, f\."),
         ({"year": None}, {"target": "group"}, DataError, "no column 'year', which says the level"),
         ({"year": 1990}, {"target": "group"}, DataError, r"not seen: 1990 \(rows r1, r2, r3, r4\)"),

@@ -120,6 +120,19 @@ def test_residuals(fit):
     assert fit.plot.residuals(kind="pearson").get_ylabel() == "pearson residual"
 
 
+def test_residuals_along_a_column_that_is_not_in_the_formula(fit):
+    other = pd.Series(np.arange(fit.design.n)[::-1] * 1.0, fit.design.index, name="order")
+    axis = fit.plot.residuals(other.sample(frac=1, random_state=1))
+    assert axis.get_xlabel() == "order"
+    found = np.asarray(axis.collections[0].get_offsets())
+    np.testing.assert_allclose(found[:, 0], other)
+    np.testing.assert_allclose(found[:, 1], fit.residuals("quantile")["residual"])
+    with pytest.raises(UnknownNameError, match=r"no column 'order'; it has .*data\['order'\]"):
+        fit.plot.residuals("order")
+    with pytest.raises(DataError, match="index of the data"):
+        fit.plot.residuals(other.iloc[1:])
+
+
 def test_few_numbers_are_categories_in_their_order():
     found = as_categories(pd.Series([10.0, 2.0, 10.0, 2.5]))
     assert list(found.cat.categories) == ["2", "2.5", "10"]
@@ -145,12 +158,23 @@ def test_ppc(fit):
     np.testing.assert_allclose(edges % 1, 0.5)
 
 
+def test_a_number_of_each_level(fit):
+    axis = fit.plot.ppc("sd", group="pop")
+    drawn(axis.figure)
+    found = fit.ppc("sd", "pop").sort_values("observed")
+    assert [t.get_text() for t in axis.get_yticklabels()] == found["level"].tolist()
+    shown = np.concatenate([line.get_xdata() for line in axis.get_lines()[1:]])
+    np.testing.assert_allclose(np.sort(shown), found["observed"])
+    assert axis.get_xlabel() == "sd of each pop"
+
+
 def test_the_figure_of_the_checks(fit):
     axes = fit.plot.check()
-    titles = [a.get_title(loc="left") for a in axes]
+    titles = [a.get_title(loc="left").strip() for a in axes]
     assert titles == [
         "residuals along the fit",
         "distribution",
+        "each row left out",
         "levels of pop",
         "along x",
         "along f",
@@ -170,6 +194,7 @@ def test_wide_counts_have_a_logarithmic_axis():
     assert axis.get_yscale() == "symlog"
     assert axis.get_ylabel() == "y (log scale above 1)"
     drawn(axis.figure)
+    assert -1 < fit.plot.ppc().get_xlim()[0] <= 0
     made = np.tile(data["y"].to_numpy(), (3, 1))
     edges = shared_edges(data["y"].to_numpy(), made)
     counts = np.histogram(data["y"], edges)[0]

@@ -1,11 +1,18 @@
 """Tables on their way out: the same cells everywhere, user text escaped."""
 
+import html
+import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 from made_up import made_up_fit, table
+
+import hiermodels as hm
+from hiermodels.printing import Table
 
 NASTY = "50% & <b>_x_</b> $y$ #1 {~^\\|}"
 
@@ -77,6 +84,30 @@ def test_latex_compiles(nasty, tmp_path):
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
 
 
+def test_a_great_table_has_the_cells(nasty):
+    pytest.importorskip("great_tables", reason="the extra 'tables' is not installed")
+    made = Table(nasty, title=NASTY, note="V_g of *all* levels, " + NASTY).gt()
+    page = made.as_raw_html()
+    reader = Cells()
+    reader.feed(page[page.index("<table") :])
+    head, rows = nasty.cells(max_rows=99, repeat_keys=True)
+    (title,), *body, _ = reader.rows
+    assert title == NASTY
+    assert body == [list(head), *rows]
+    assert (
+        html.escape("V_g of *all* levels, " + NASTY, quote=False) in page
+    )  # in a span of its cell
+    heads = re.findall(r'gt_right"[^>]*id="(\w+)"', page)
+    assert heads == ["estimate", "sd", "n", "shrinkage"]
+    assert r"50\% \& \textless{}b\textgreater{}\_x\_" in made.as_latex()
+
+
+def test_without_great_tables_it_says_what_else(nasty, monkeypatch):
+    monkeypatch.setitem(sys.modules, "great_tables", None)
+    with pytest.raises(hm.NotAvailableError, match=r"pip install .*to_latex"):
+        nasty.gt()
+
+
 def test_files_are_written(nasty, tmp_path):
     for method, name in ((nasty.to_markdown, "a.md"), (nasty.to_latex, "a.tex")):
         text = method(tmp_path / name)
@@ -89,3 +120,18 @@ def test_long_tables_are_whole_outside_the_terminal():
     assert "… " in found.text()
     assert found.to_html().count("<tr>") == 451
     assert found.to_latex().count(r"\\") == 451
+
+
+def test_what_pandas_makes_of_a_table_prints():
+    fixef = made_up_fit("y ~ x + (1 | pop)", table()).fixef()
+    by_term = fixef.set_index("term")
+    assert by_term.cells(max_rows=9)[0] == ("term", "estimate", "sd")
+    assert [row[0] for row in by_term.cells(max_rows=9)[1]] == ["Intercept", "x"]
+    assert by_term.text().splitlines()[1:] == fixef.text().splitlines()[1:]
+    beside = pd.concat({"a": by_term, "b": by_term}, axis=1)
+    assert beside.cells(max_rows=9)[0] == tuple(
+        ["term", *(f"{m} {c}" for m in "ab" for c in ("estimate", "sd", "lower", "upper"))]
+    )
+    assert "b upper" in beside.to_markdown()
+    below = pd.concat({"a": fixef, "b": fixef}, names=["model", None])
+    assert below.cells(max_rows=9)[0] == ("model", "term", "estimate", "sd")
