@@ -1,7 +1,7 @@
 """A design into its plate diagram: what depends on what, and what is repeated how often.
 
-Drawn here from the design, so that a report needs neither PyMC nor graphviz; `Model.graph` has the
-one of the PyMC model, with its standardised parts.
+Drawn with Matplotlib, so that a report needs no graphviz; `graphs` has the one of a notebook, and
+PyMC's, with its standardised parts.
 """
 
 from __future__ import annotations
