@@ -67,10 +67,8 @@ def targets() -> None:
     """The same model asked for a ward in the middle, and for the average over wards."""
     data = wards(wards=20, patients=40, intercept=0, sd=2)
     fit = hm.fit("event ~ stay + (1 | ward)", data, family="bernoulli", random_seed=SEED)
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
-    fit.plot.predictions("stay", group="ward", points=False, ax=axes[0])
-    fit.plot.predictions("stay", target="marginal", points=False, ax=axes[1])
-    save(figure, "concept_targets.png")
+    axis = fit.plot.predictions("stay", group="ward", points=False)
+    save(axis.figure, "concept_targets.png")
 
 
 def coordinates(y: np.ndarray, index: np.ndarray, fit: hm.Fit, se: np.ndarray) -> dict:
