@@ -31,9 +31,8 @@ exclude_patterns = ["_build", "_templates", "**.ipynb_checkpoints"]
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"
-# A widget or a table in a form that HTML has no use for stands beside one that it has; and of the
-# patterns that put the tutorials in their order one may match none.
-suppress_warnings = ["mystnb.unknown_mime_type", "toctree.empty_glob"]
+# A widget or a table in a form that HTML has no use for stands beside one that it has.
+suppress_warnings = ["mystnb.unknown_mime_type"]
 
 autosummary_generate = True
 autodoc_typehints = "none"
