@@ -2,14 +2,19 @@
 
     p(y_j | beta, theta) = int p(y_j | b, beta, theta) Normal(b; 0, Sigma) db
 
-Half of the points are drawn from Normal(0, Sigma), half from a normal fitted to the posterior draws
-of b_j given the draw's coefficients, with a wider spread, and all are weighted by the density of
-the mixture (the balance heuristic): the first keep weights bounded where a draw's sd is small or
-its levels lie far out, the second put points where the rows of the level are.
+and where the levels k of another factor lie within level j, their effects in the same way at each
+point of b,
 
-The coefficients and the effects of other factors are those of the draw; importance sampling over
-draws then leaves the level out of their posterior. Of a level that has levels of another factor
-within it their effects would have to be integrated, too, in many dimensions; that is refused.
+    p(y_j | b, beta, theta) = prod_k int p(y_k | b, v, beta, theta) Normal(v; 0, Sigma_v) dv.
+
+Half of the points are drawn from Normal(0, Sigma), half from a normal fitted to the posterior draws
+of b_j given the draw's coefficients (and the effects around it), with a wider spread, and all are
+weighted by the density of the mixture (the balance heuristic): the first keep weights bounded where
+a draw's sd is small or its levels lie far out, the second put points where the rows of the level
+are.
+
+The coefficients and the effects of crossed factors are those of the draw; importance sampling over
+draws then leaves the level out of their posterior.
 
 Source: Merkle, Furr & Rabe-Hesketh 2019, Psychometrika 84; Veach & Guibas 1995, SIGGRAPH, for the
 mixture.
@@ -17,23 +22,26 @@ mixture.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import logsumexp
 
 from hiermodels import predictive
 from hiermodels.checks import own_given, predictors_of_rows, some_draws
 from hiermodels.design import Block, Design, Predictor, nested_in
 from hiermodels.draws import Draws
-from hiermodels.errors import NotAvailableError
 from hiermodels.prediction import draws_of
 
 __all__ = ["integrated_groups"]
 
 type Array = np.ndarray
 
-#: Points of a level and draw, of each half; the posterior's sd is multiplied by `WIDER`.
-POINTS, WIDER = 64, 1.5
+#: Points of a level and draw, of each half; of one that has levels within it, and of these, fewer.
+POINTS, OUTER, INNER = 64, 32, 16
+#: The posterior's sd is multiplied by this.
+WIDER = 1.5
 #: Numbers of (draws, points, rows) that are worth it, and of those at a time.
 WORK, PIECE = 150_000_000, 2_000_000
 FEWEST, MOST = 200, 1000
@@ -49,6 +57,38 @@ class Own:
     covariance: Array
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A factor whose effects are integrated: those of the draws, and of the draws that know its
+    rows, which say where the points go. Made by `layers`."""
+
+    own: tuple[Own, ...]
+    guide: tuple[Own, ...]
+    points: int
+    seed: int
+
+    @property
+    def index(self) -> Array:
+        return self.own[0].block.index
+
+    @property
+    def dimension(self) -> int:
+        return sum(len(o.block.terms) for o in self.own)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What effects are predicted from: coefficients, and the effects of the layers around.
+
+    ``value`` (N, c) are those at which they are integrated, ``guide`` (G, c) those of the draws
+    that know the rows; ``draw`` (N,) says of which draw each is.
+    """
+
+    value: Array
+    guide: Array
+    draw: Array
+
+
 def integrated_groups(
     design: Design,
     draws: Draws,
@@ -62,102 +102,183 @@ def integrated_groups(
 
     ``near`` are draws of a posterior that knows the rows of the level, where these do not: its
     effects there say where the points go.
-
-    Raises
-    ------
-    NotAvailableError
-        A factor with the levels of another within its own.
     """
-    most = int(np.clip(WORK / (2 * POINTS * design.n), FEWEST, MOST))
-    some = some_draws(draws, most)
-    own = own_effects(design, some, factor)
-    block = own[0].block
+    block = next(b for p in design.predictors for b in p.blocks if b.name == factor)
+    inside = factors_within(design, block)
+    counts = [OUTER, *[INNER] * len(inside)] if inside else [POINTS]
+    at_each = np.prod([2 * n for n in counts])
+    some = some_draws(draws, int(np.clip(WORK / (at_each * design.n), FEWEST, MOST)))
+    guide = some if near is None else some_draws(near, MOST)
+    chain = [
+        Layer(
+            own=own_effects(design, some, name),
+            guide=own_effects(design, guide, name),
+            points=count,
+            seed=seed + 10_000 * depth,
+        )
+        for depth, (name, count) in enumerate(zip([factor, *inside], counts, strict=True))
+    ]
+    known = Known(
+        value=covariates(some, chain), guide=covariates(guide, chain), draw=np.arange(some.n)
+    )
+    of = own_given(design, some)
     levels = range(block.n_levels) if only is None else [only]
     found = np.empty((some.n, len(levels)))
-    of = own_given(design, some)
-    normal = points(sum(len(o.block.terms) for o in own), seed=seed)
     for k, j in enumerate(levels):
         rows = np.flatnonzero(block.index == j)
-        b, x = effects_of(own, j), covariates(some, own)
-        mean, spread = conditional(b, x) if near is None else elsewhere(design, near, factor, j, x)
-        found[:, k] = integrate_level(design, some, own, of.at(rows), rows, j, normal, mean, spread)
+        etas = without_effects(design, some, chain, rows)
+        found[:, k] = integrated(design, chain, etas, of.at(rows), rows, known)
     return found
 
 
-def effects_of(own: list[Own], j: int) -> Array:
-    """The effects of one level in all linear predictors, (S, d)."""
-    return np.concatenate([o.effects[:, j] for o in own], axis=1)
+def factors_within(design: Design, block: Block) -> list[str]:
+    """The factors whose levels lie within those of the block, the coarsest first."""
+    inside = {
+        b.name: b.n_levels
+        for p in design.predictors
+        for b in p.blocks
+        if b.name != block.name and nested_in(b, block)
+    }
+    return sorted(inside, key=inside.__getitem__)
 
 
-def elsewhere(
-    design: Design, near: Draws, factor: str, j: int, given: Array
-) -> tuple[Array, Array]:
-    """As `conditional`, from the draws of another posterior, at these coefficients."""
-    some = some_draws(near, MOST)
-    own = own_effects(design, some, factor)
-    b, x = effects_of(own, j), covariates(some, own)
-    slope, left = regression(b, x)
-    return b.mean(axis=0) + (given - x.mean(axis=0)) @ slope, left.T @ left / len(left)
-
-
-def own_effects(design: Design, draws: Draws, factor: str) -> list[Own]:
+def own_effects(design: Design, draws: Draws, factor: str) -> tuple[Own, ...]:
     """The blocks of the factor in all linear predictors, with its draws."""
-    blocks = [(p, b) for p in design.predictors for b in p.blocks]
-    own = [(p, b) for p, b in blocks if b.name == factor]
-    for _, other in blocks:
-        if other.name != factor and nested_in(other, own[0][1]):
-            raise NotAvailableError(
-                f"{other.name!r} lies within {factor!r}: beyond the Gaussian a level can be left "
-                f"out only of the finest factor, here logo({other.name!r})"
-            )
-    return [
+    return tuple(
         Own(
             predictor=p,
             block=b,
             effects=draws_of(draws, p).effects[b.name].astype(float),
             covariance=draws_of(draws, p).covariance(b.name),
         )
-        for p, b in own
-    ]
+        for p in design.predictors
+        for b in p.blocks
+        if b.name == factor
+    )
 
 
-def points(dimension: int, *, seed: int) -> Array:
-    """Quasi-random standard normal points, (2 POINTS, d): the halves of the mixture."""
-    from scipy.stats import qmc
+def covariates(draws: Draws, chain: Sequence[Layer]) -> Array:
+    """What the effects of a level move with: coefficients of their linear predictors, (S, c)."""
+    predictors = {o.predictor.parameter: o.predictor for layer in chain for o in layer.own}
+    columns = []
+    for predictor in predictors.values():
+        mine = draws_of(draws, predictor)
+        columns += [mine.intercept[:, None], mine.beta]
+    return np.concatenate(columns, axis=1)
 
-    engine = qmc.MultivariateNormalQMC(np.zeros(dimension), rng=np.random.default_rng(seed))
-    return np.asarray(engine.random(2 * POINTS))
+
+def without_effects(
+    design: Design, draws: Draws, chain: Iterable[Layer], rows: Array
+) -> dict[str, Array]:
+    """Linear predictors of the rows, (S, rows), but for the effects that are integrated."""
+    etas = predictors_of_rows(design, draws, rows)
+    for layer in chain:
+        for o in layer.own:
+            b, z = o.effects[:, o.block.index[rows]], o.block.columns.values[rows]
+            name = o.predictor.parameter
+            etas[name] = etas[name] - np.einsum("snq,nq->sn", b, z)
+    return etas
 
 
-def integrate_level(
+def integrated(
     design: Design,
-    draws: Draws,
-    own: list[Own],
+    chain: Sequence[Layer],
+    etas: dict[str, Array],
+    of: predictive.Given,
+    rows: Array,
+    known: Known,
+) -> Array:
+    """log p(y_rows) at each of the known, (N,); the levels of a layer are independent."""
+    if not chain:
+        value = predictive.log_density(design.response[rows], etas, of)
+        return np.asarray(
+            value.sum(axis=1) if design.weights is None else value @ design.weights[rows]
+        )
+    total = np.zeros(len(known.draw))
+    index = chain[0].index[rows]
+    for j in np.unique(index):
+        at = np.flatnonzero(index == j)
+        mine = {name: eta[:, at] for name, eta in etas.items()}
+        total += one_level(design, chain, mine, of.at(at), rows[at], int(j), known)
+    return total
+
+
+def one_level(
+    design: Design,
+    chain: Sequence[Layer],
+    etas: dict[str, Array],
     of: predictive.Given,
     rows: Array,
     j: int,
-    normal: Array,
-    mean: Array,
-    spread: Array,
+    known: Known,
 ) -> Array:
-    """One level in each draw, (S,); ``mean`` (S, d), ``spread`` (d, d) say where its rows are."""
-    prior = blocks_of([o.covariance for o in own])
-    prior_root, spread_root = root(prior), root(spread * WIDER**2)
-    first, second = normal[:POINTS], normal[POINTS:]
+    """log int p(y_j | b) Normal(b; 0, Sigma) db at each of the known, (N,)."""
+    layer, deeper = chain[0], chain[1:]
+    guide = effects_of(layer.guide, j)
+    slope, left = regression(guide, known.guide)
+    mean = guide.mean(axis=0) + (known.value - known.guide.mean(axis=0)) @ slope
+    spread = root(left.T @ left / len(left) * WIDER**2)
+    prior = root(blocks_of([o.covariance for o in layer.own]))[known.draw]
+    made, log_weight = mixture(layer, j, prior, mean, spread)
+    found = np.empty(log_weight.shape)
+    below = int(np.prod([2 * each.points for each in deeper]))
+    step = max(1, PIECE // (len(mean) * len(rows) * below))
+    for start in range(0, made.shape[1], step):
+        some = made[:, start : start + step]
+        count = some.shape[1]
+        inner = Known(
+            value=np.hstack(
+                [np.repeat(known.value, count, axis=0), some.reshape(-1, some.shape[2])]
+            ),
+            guide=np.hstack([known.guide, guide]),
+            draw=np.repeat(known.draw, count),
+        )
+        moved = moved_predictors(etas, layer, rows, some)
+        value = integrated(design, deeper, moved, repeated(of, count), rows, inner)
+        found[:, start : start + step] = value.reshape(-1, count)
+    return np.asarray(logsumexp(found + log_weight, axis=1) - np.log(found.shape[1]))
+
+
+def effects_of(own: Sequence[Own], j: int) -> Array:
+    """The effects of one level in all linear predictors, (S, d)."""
+    return np.concatenate([o.effects[:, j] for o in own], axis=1)
+
+
+def mixture(layer: Layer, j: int, prior: Array, mean: Array, spread: Array) -> tuple[Array, Array]:
+    """Points (N, points, d), and the log of the prior's density by that of the mixture.
+
+    ``prior`` (N, d, d) and ``spread`` (d, d) are lower factors; a level has points of its own.
+    """
+    normal = normal_points(layer.dimension, 2 * layer.points, seed=layer.seed + j)
+    first, second = normal[: layer.points], normal[layer.points :]
     made = np.concatenate(
-        [
-            first @ np.swapaxes(prior_root, 1, 2),
-            mean[:, None] + second @ spread_root.T,
-        ],
-        axis=1,
+        [first @ np.swapaxes(prior, 1, 2), mean[:, None] + second @ spread.T], axis=1
     )
-    log_prior = log_normal(made, prior_root)
-    log_own = log_normal(made - mean[:, None], spread_root[None])
-    log_mixture = np.logaddexp(log_prior, log_own) - np.log(2)
-    log_likelihood = at_points(design, draws, own, of, rows, j, made)
-    total = log_likelihood + log_prior - log_mixture
-    top = total.max(axis=1)
-    return np.asarray(top + np.log(np.exp(total - top[:, None]).mean(axis=1)))
+    log_prior = log_normal(made, prior)
+    log_own = log_normal(made - mean[:, None], spread[None])
+    return made, log_prior - np.logaddexp(log_prior, log_own) + np.log(2)
+
+
+def normal_points(dimension: int, n: int, *, seed: int) -> Array:
+    """Quasi-random standard normal points, (n, d); n is a power of two."""
+    from scipy.stats import qmc
+
+    engine = qmc.MultivariateNormalQMC(np.zeros(dimension), rng=np.random.default_rng(seed))
+    return np.asarray(engine.random(n))
+
+
+def moved_predictors(
+    etas: dict[str, Array], layer: Layer, rows: Array, some: Array
+) -> dict[str, Array]:
+    """Linear predictors at each of the known and point, (N * points, rows)."""
+    count, start = some.shape[1], 0
+    moved = {name: np.repeat(eta, count, axis=0) for name, eta in etas.items()}
+    for o in layer.own:
+        z, name = o.block.columns.values[rows], o.predictor.parameter
+        at = slice(start, start + z.shape[1])
+        moved[name] = moved[name] + (some[..., at] @ z.T).reshape(moved[name].shape)
+        start += z.shape[1]
+    return moved
 
 
 def blocks_of(parts: list[Array]) -> Array:
@@ -188,72 +309,12 @@ def log_normal(x: Array, lower: Array) -> Array:
     return -0.5 * np.einsum("snq,snq->sn", z, z) - log_det[:, None] - 0.5 * size * np.log(2 * np.pi)
 
 
-def covariates(draws: Draws, own: list[Own]) -> Array:
-    """What the effects of a level move with: coefficients of its linear predictors, (S, c)."""
-    columns = []
-    for o in own:
-        mine = draws_of(draws, o.predictor)
-        columns += [mine.intercept[:, None], mine.beta]
-    return np.concatenate(columns, axis=1)
-
-
-def conditional(b: Array, given: Array) -> tuple[Array, Array]:
-    """Mean (S, d) and covariance (d, d) of the draws of b given others, by least squares."""
-    _, left = regression(b, given)
-    return b - left, left.T @ left / len(left)
-
-
 def regression(b: Array, given: Array) -> tuple[Array, Array]:
     """Slopes (c, d) and residuals (S, d) of the draws of b on those of others."""
     x = given - given.mean(axis=0)
     centred = b - b.mean(axis=0)
     slope = np.linalg.lstsq(x, centred, rcond=1e-8)[0]
     return slope, centred - x @ slope
-
-
-def at_points(
-    design: Design,
-    draws: Draws,
-    own: list[Own],
-    of: predictive.Given,
-    rows: Array,
-    j: int,
-    made: Array,
-) -> Array:
-    """log p(y_j | b) at every point, (S, points)."""
-    etas = predictors_of_rows(design, draws, rows)
-    y = design.response[rows]
-    weights = np.ones(len(rows)) if design.weights is None else design.weights[rows]
-    columns, starts = {}, 0
-    for o in own:
-        z = o.block.columns.values[rows]
-        name, q = o.predictor.parameter, len(o.block.terms)
-        etas[name] = etas[name] - o.effects[:, j] @ z.T
-        columns[name] = (z, slice(starts, starts + q))
-        starts += q
-    found = np.empty(made.shape[:2])
-    step = max(1, PIECE // (draws.n * len(rows)))
-    for at in range(0, made.shape[1], step):
-        some = made[:, at : at + step]
-        moved = moved_predictors(etas, columns, some)
-        value = predictive.log_density(y, moved, repeated(of, some.shape[1]))
-        found[:, at : at + step] = (value @ weights).reshape(draws.n, -1)
-    return found
-
-
-def moved_predictors(
-    etas: dict[str, Array], columns: dict[str, tuple[Array, slice]], some: Array
-) -> dict[str, Array]:
-    """Linear predictors at each draw and point, (S * points, rows)."""
-    count = some.shape[1]
-    moved = {}
-    for name, eta in etas.items():
-        each = np.repeat(eta, count, axis=0)
-        if name in columns:
-            z, at = columns[name]
-            each = each + (some[..., at] @ z.T).reshape(each.shape)
-        moved[name] = each
-    return moved
 
 
 def repeated(of: predictive.Given, count: int) -> predictive.Given:

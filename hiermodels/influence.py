@@ -188,7 +188,7 @@ def each_level(
     fit: Fit, block: Block, names: Sequence[str], *, asked: bool | None, ci_prob: float, seed: int
 ) -> list[Without]:
     """All levels, by weights, and by refits where these do not reach."""
-    weighted = Weighted.of(fit, block, names, seed=seed, refused=asked is True)
+    weighted = Weighted.of(fit, block, names, seed=seed)
     bad = weighted.pareto_k > weighted.good_k
     slow = fit.idata["posterior"].attrs["engine"] == "pymc" or bad.sum() > FEW
     refits = bad & (asked is True or (asked is None and not slow))
@@ -227,10 +227,7 @@ class Weighted:
     good_k: float
 
     @classmethod
-    def of(
-        cls, fit: Fit, block: Block, names: Sequence[str], *, seed: int, refused: bool
-    ) -> Weighted:
-        """``refused``: where a level cannot be integrated, all levels are refitted."""
+    def of(cls, fit: Fit, block: Block, names: Sequence[str], *, seed: int) -> Weighted:
         design, common = fit.design, None
         if not comparison.not_exact(design, fit.priors):
             draws = comparison.thinned_for_groups(design, fit.draws)
@@ -239,13 +236,7 @@ class Weighted:
             )
             common = user_coefficients(design, beta)
         else:
-            try:
-                density = integrated_groups(design, fit.draws, block.name, seed=seed)
-            except NotAvailableError as error:
-                if not refused:
-                    repair = f"influence({block.name!r}, refit=True) fits without each level"
-                    raise NotAvailableError(f"{error}; {repair}") from None
-                density = np.full((2, block.n_levels), np.nan)
+            density = integrated_groups(design, fit.draws, block.name, seed=seed)
         weights, pareto_k = smoothed(density, chains=fit.idata["posterior"].sizes["chain"])
         everything = estimands(design, fit.draws, names)
         values = everything[which_draws(fit.draws, len(density), exact=common is not None)]

@@ -857,10 +857,10 @@ class Fit:
 
         ``log p(y_j | y_-j)``. In Gaussian models with normal priors of the coefficients these and
         all group effects are integrated out exactly in each draw of the sds, correlations and
-        sigma; elsewhere the effects of the level, by importance sampling in each draw, of the
-        finest factor. For levels with a Pareto k beyond ArviZ's limit the model is fitted again
-        without them, and their part comes from there: ``refit=None`` does so for up to 20 levels
-        and with a compiled engine, ``True`` always, ``False`` never, and then warns of them.
+        sigma; elsewhere the effects of the level and of the levels within it, by importance
+        sampling in each draw. For levels with a Pareto k beyond ArviZ's limit the model is fitted
+        again without them, and their part comes from there: ``refit=None`` does so for up to 20
+        levels and with a compiled engine, ``True`` always, ``False`` never, and then warns of them.
         """
         self._blocks(None)
         block = self.design.block(group)

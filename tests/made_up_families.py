@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 from made_up import standard_draws
 
+import hiermodels as hm
 from hiermodels.diagnostics import Diagnostics
 from hiermodels.draws import stack_draws
 from hiermodels.fitting import Model
@@ -145,3 +146,15 @@ def with_response(fit: Fit, response: np.ndarray) -> Fit:
         draws_made=1000,
     )
     return made
+
+
+def fit_nested_counts(*, draws: int) -> Fit:
+    """A posterior, sampled: Poisson counts of 20 levels within 5."""
+    rng = np.random.default_rng(4)
+    g = np.repeat(np.arange(20), 6)
+    eta = 1.0 + rng.normal(0, 0.6, 5)[g // 4] + rng.normal(0, 0.4, 20)[g]
+    x = rng.normal(size=len(g))
+    y = rng.poisson(np.exp(eta + 0.3 * x))
+    data = pd.DataFrame({"y": y, "x": x, "f": g // 4, "g": g % 4}).astype({"f": str, "g": str})
+    formula = "y ~ x + (1 | f/g)"
+    return hm.fit(formula, data, family="poisson", draws=draws, random_seed=1, progressbar=False)

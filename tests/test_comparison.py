@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_up import made_up_fit, table
-from made_up_families import family_fit
+from made_up_families import family_fit, fit_nested_counts
 from scipy import stats
 from scipy.special import logsumexp
 
@@ -294,10 +294,58 @@ def test_effects_of_zeros_are_integrated_with_those_of_the_mean():
     assert found[s, j] == pytest.approx(np.log(density.mean()), abs=5 * error + 0.03)
 
 
-def test_levels_within_a_level_cannot_be_integrated():
-    fit = family_fit("poisson", "y ~ x + (1 | f/g)", seed=2)
-    with pytest.raises(NotAvailableError, match=r"'f:g' lies within 'f'.*logo\('f:g'\)"):
-        fit.logo("f")
+def is_unbiased_noise(errors, largest):
+    """Importance sampling of many draws and levels: around zero, with a spread that does no harm.
+
+    Log densities of a level vary by some 1 between draws, which is what weights of draws rest on.
+    """
+    assert abs(errors.mean()) < 4 * errors.std() / np.sqrt(errors.size) + errors.var()
+    assert errors.std() < largest
+
+
+def test_levels_within_a_level_are_the_normal_marginal_of_a_gaussian_model():
+    """Slopes, too: two effects of each population, and two of each patch within it."""
+    fit = hm.fit("y ~ x + (x | pop/patch)", table(), draws=400, random_seed=2, progressbar=False)
+    found = integrated_groups(fit.design, fit.draws, "pop", seed=1)
+    draws = some_draws(fit.draws, len(found))
+    outer, inner = fit.design.block("pop"), fit.design.block("pop:patch")
+    eta = predictors_of_rows(fit.design, draws, np.arange(fit.design.n))[""]
+    some, errors = range(0, len(found), 20), []
+    for j in range(outer.n_levels):
+        rows = np.flatnonzero(outer.index == j)
+        z, w, k = outer.columns.values[rows], inner.columns.values[rows], inner.index[rows]
+        for s in some:
+            mean = eta[s, rows] - z @ draws.effects["pop"][s, j]
+            mean -= np.einsum("nq,nq->n", w, draws.effects["pop:patch"][s, k])
+            cov = z @ draws.covariance("pop")[s] @ z.T + draws.residual[s] ** 2 * np.eye(len(rows))
+            cov += (w @ draws.covariance("pop:patch")[s] @ w.T) * (k[:, None] == k)
+            wanted = stats.multivariate_normal(mean, cov).logpdf(fit.design.response[rows])
+            errors.append(found[s, j] - wanted)
+    is_unbiased_noise(np.array(errors), largest=0.25)
+
+
+def test_effects_of_levels_within_a_level_are_integrated():
+    """Against a product of integrals at each node of another: Gauss and Hermite's, 60 x 60."""
+    fit = fit_nested_counts(draws=300)
+    found = integrated_groups(fit.design, fit.draws, "f", seed=1)
+    outer, inner = fit.design.block("f"), fit.design.block("f:g")
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    log_weights = np.log(weights / weights.sum())
+    draws, errors = some_draws(fit.draws, len(found)), []
+    for s in range(0, len(found), 40):
+        one = take(draws, np.array([s]))
+        of, sd_f, sd_g = own_given(fit.design, one), one.sd["f"][0, 0], one.sd["f:g"][0, 0]
+        for j in range(outer.n_levels):
+            total = np.zeros(60)
+            for k in np.unique(inner.index[outer.index == j]):
+                rows = np.flatnonzero(inner.index == k)
+                eta = predictors_of_rows(fit.design, one, rows)[""]
+                eta = eta - one.effects["f"][0, j, 0] - one.effects["f:g"][0, k, 0]
+                moved = eta + (sd_f * nodes[:, None] + sd_g * nodes).reshape(-1, 1)
+                log = log_density(fit.design.response[rows], {"": moved}, of.at(rows)).sum(axis=1)
+                total += logsumexp(log.reshape(60, 60) + log_weights, axis=1)
+            errors.append(found[s, j] - logsumexp(total + log_weights))
+    is_unbiased_noise(np.array(errors), largest=0.15)
 
 
 def test_identical_densities_are_left_as_they_are():
