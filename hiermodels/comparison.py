@@ -53,6 +53,7 @@ __all__ = [
     "leave_out",
     "log_likelihood",
     "not_exact",
+    "pareto_smoothed",
     "thinned_for_groups",
     "warn_of",
 ]
@@ -567,6 +568,18 @@ def warn_of(found: Elpd) -> None:
         warnings.warn(found.complaint(), ImportanceWarning, skip_file_prefixes=(PACKAGE,))
 
 
+def pareto_smoothed(log_density: Array, relative: Any) -> tuple[Array, Array]:
+    """ArviZ's log weights of the draws without each unit, (units, S), and their Pareto k.
+
+    Where one draw has all the weight its fit of the tail overflows: k is infinite then.
+    """
+    from arviz_stats.base import array_stats
+
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        weights, k = array_stats.psislw(log_density, r_eff=relative)
+    return weights, np.where(np.isnan(k), np.inf, k)
+
+
 def smoothed(values: Array, relative: float) -> Any:
     """ArviZ's own result, from its smoothed weights ``w_su``, which sum to one over the draws:
 
@@ -575,7 +588,6 @@ def smoothed(values: Array, relative: float) -> Any:
     As `arviz_stats.loo`, which takes most of its time over these sums, unit by unit.
     """
     import xarray as xr
-    from arviz_stats.base import array_stats
     from arviz_stats.utils import ELPDDataLOO
 
     n_draws, n_units = values.shape
@@ -583,7 +595,7 @@ def smoothed(values: Array, relative: float) -> Any:
     step = max(1, PIECE // n_draws)
     for at in (slice(k, k + step) for k in range(0, n_units, step)):
         some = np.ascontiguousarray(values[:, at].T)
-        weights, shape[at] = array_stats.psislw(some, r_eff=relative)
+        weights, shape[at] = pareto_smoothed(some, relative)
         elpd[at] = log_sum(weights + some)
         within[at] = log_sum(some) - np.log(n_draws)
     good_k = min(1 - 1 / np.log10(n_draws), 0.7)

@@ -282,15 +282,13 @@ def user_coefficients(design: Design, beta: Array) -> Array:
 
 def smoothed(density: Array, *, chains: int) -> tuple[Array, Array]:
     """Normalised weights 1 / density (S, J) and Pareto k (J,), by ArviZ, from the log density."""
-    from arviz_stats.base import array_stats
-
     if not np.isfinite(density).all():
         n, levels = density.shape
         return np.full((n, levels), 1 / n), np.full(levels, np.inf)
     efficiency = comparison.efficiency(density, chains)
-    found, k = array_stats.psislw(density, r_eff=efficiency, axis=0)
+    found, k = comparison.pareto_smoothed(np.ascontiguousarray(density.T), efficiency)
     weights = np.exp(found.T - found.T.max(axis=0))
-    return weights / weights.sum(axis=0), np.asarray(k)
+    return weights / weights.sum(axis=0), k
 
 
 def weighted_quantile(values: Array, weight: Array, probability: float) -> Array:

@@ -26,7 +26,7 @@ from hiermodels.checks import (
     probability,
     some_draws,
 )
-from hiermodels.comparison import efficiency, log_likelihood
+from hiermodels.comparison import efficiency, log_likelihood, pareto_smoothed
 from hiermodels.design import Design
 from hiermodels.draws import Draws
 from hiermodels.errors import some_rows
@@ -90,15 +90,13 @@ def leave_rows_out(design: Design, draws: Draws, *, chains: int, seed: int) -> L
 
 def smoothed_weights(density: Array, efficient: float) -> tuple[Array, Array]:
     """Weights of the draws, (S, n), that sum to 1, and Pareto k of each row."""
-    from arviz_stats.base import array_stats
-
     weights, k = np.full_like(density, 1 / len(density)), np.full(density.shape[1], -np.inf)
     # a row whose density is the same in all draws needs no weights, and ArviZ refuses it
     differ = np.ptp(density, axis=0) > 1e-10
     if differ.any():
         # what is given to it are log-likelihoods, whose sign it turns itself
         own = density[:, differ].T
-        log_weights, k[differ] = array_stats.psislw(own, r_eff=efficient, axis=-1)
+        log_weights, k[differ] = pareto_smoothed(own, efficient)
         found = np.exp(log_weights - log_weights.max(axis=1, keepdims=True)).T
         weights[:, differ] = found / found.sum(axis=0)
     return weights, k

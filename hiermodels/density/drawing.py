@@ -119,11 +119,11 @@ def draw_in_chunks(
     the tasks that have begun, and the first `least`, are done.
     """
     levels, width = products.shapes[products.order[0]]
-    levels, size = levels if effects else 0, max(rows.stop for rows in rows_of)
+    levels, size = levels if effects else 0, max((rows.stop for rows in rows_of), default=0)
     n_others = products.rest_size - products.n_common
     head = np.empty((size, levels, width), store.dtype)
     others = np.empty((size, n_others), store.dtype)
-    beta = np.empty((size, products.n_common))
+    beta = np.zeros((size, products.n_common))  # an interrupt may leave some as they are
     at_once = max(4, AT_ONCE // (8 * max(1, levels * width)))
 
     def task(rows: slice, stream: np.random.Generator) -> None:
