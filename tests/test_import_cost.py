@@ -41,6 +41,11 @@ import hiermodels as hm
 data = pd.DataFrame({"y": [1.0, 2, 4, 3, 5, 9], "x": [1.0, 2, 3, 4, 5, 7], "g": list("aabbcc")})
 hm.Model("y ~ x + (1 | g)", data)
 """
+FIT = """
+import hiermodels as hm
+fit = hm.fit("y ~ x + (x | site)", hm.load_dataset("sites"), draws=50, tune=50, random_seed=1)
+str(fit.summary())
+"""
 
 
 def loaded_after(code: str) -> set[str]:
@@ -58,3 +63,40 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
 
 def test_a_model_without_a_fit_loads_no_sampler() -> None:
     assert loaded_after(MODEL) & {"pymc", "pytensor", "nutpie", "arviz", "matplotlib"} == set()
+
+
+def test_a_fit_and_its_summary_load_nothing_that_draws() -> None:
+    assert loaded_after(FIT) & {"pymc", "pytensor", "arviz", "arviz_plots", "matplotlib"} == set()
+
+
+def test_after_a_fit_all_of_arviz_is_there() -> None:
+    """For the user, and for nutpie, which imported a stand-in."""
+    code = f"""{FIT}
+nutpie = sys.modules["nutpie.sample"]
+import arviz as az
+import sys
+assert nutpie.arviz.from_dict is az.from_dict
+assert az is sys.modules["arviz"] and az.__file__ and callable(az.plot_forest)
+assert az.summary(fit.idata, var_names=["sigma"]).shape[0] == 1
+"""
+    assert "arviz_plots" in loaded_after(code)
+
+
+def test_a_module_in_a_block_of_later_imports_is_imported_when_used() -> None:
+    code = """
+import sys
+from hiermodels.late_imports import imported_later
+with imported_later("colorsys", "no_such_module"):
+    import colorsys, no_such_module
+    first = colorsys
+assert "colorsys" not in sys.modules and "no_such_module" not in sys.modules
+assert first.rgb_to_hls(0, 0, 0) == (0, 0, 0)
+assert sys.modules["colorsys"].rgb_to_hls is first.rgb_to_hls
+try:
+    no_such_module.anything
+except ModuleNotFoundError as error:
+    assert error.name == "no_such_module"
+else:
+    raise AssertionError
+"""
+    assert loaded_after(code) == set()

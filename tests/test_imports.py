@@ -29,6 +29,7 @@ ORDER = [
     "model",
     "progress",
     "threads",
+    "late_imports",
     "density",
     "collapsed",
     "rowwise",

@@ -13,6 +13,7 @@ import numpy as np
 from numba.core.ccallback import CFunc
 from numpy.typing import NDArray
 
+from ..late_imports import import_sampler
 from .trace import Trace
 
 __all__ = ["run_nuts"]
@@ -36,6 +37,7 @@ def run_nuts(
     progress_callback: Callable | None = None,
 ) -> Trace:
     """Sample; Ctrl-C returns the draws made so far, as many in every chain as in the shortest."""
+    import_sampler()
     import nutpie
 
     sampler = nutpie.sample(
