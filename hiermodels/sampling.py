@@ -90,10 +90,10 @@ def sample_collapsed(
     from hiermodels.collapsed import effect_maps, gaussian_problem, level_moments, user_scale
     from hiermodels.density import (
         Store,
+        compiled_beside,
         cross_products,
         first_use,
         name_draws,
-        recovery_compiled_beside,
         sample_theta,
     )
     from hiermodels.density.drawing import AS_THEY_ARE
@@ -102,7 +102,7 @@ def sample_collapsed(
     start = time.perf_counter()
     if told := first_use():
         tell(FIRST_USE, progressbar=settings.progressbar)
-    with recovery_compiled_beside() if told else nullcontext():
+    with compiled_beside() if told else nullcontext():
         problem = gaussian_problem(design, priors)
         apart = gaussian_apart(problem)
         products = cross_products(problem if apart is None else apart.problem)

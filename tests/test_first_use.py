@@ -115,7 +115,7 @@ def test_an_error_ends_the_second_process(monkeypatch):
         return started[-1]
 
     monkeypatch.setattr(ahead, "start", start)
-    with pytest.raises(ValueError, match="of the fit"), ahead.recovery_compiled_beside():
+    with pytest.raises(ValueError, match="of the fit"), ahead.compiled_beside():
         raise ValueError("of the fit")
     assert started[0].returncode not in (None, 0)
 
@@ -124,7 +124,7 @@ def test_an_error_ends_the_second_process(monkeypatch):
 def test_a_fit_goes_on_without_the_second_process(monkeypatch, program):
     monkeypatch.setattr(sys, "executable", program)
     reached = False
-    with ahead.recovery_compiled_beside():
+    with ahead.compiled_beside():
         reached = True
     assert reached
     assert ahead.start() is None

@@ -9,7 +9,7 @@ Every other family, row by row: `rows` -> `information` -> `informed` (-> `rowde
 `likelihoods`; `informed_lanes` or `informed_panels`) -> `informed_sampling`.
 """
 
-from .ahead import recovery_compiled_beside
+from .ahead import compiled_beside
 from .combinations import combination_moments
 from .coordinates import first_use
 from .crossproducts import CrossProducts, cross_products
@@ -29,13 +29,13 @@ __all__ = [
     "Store",
     "Trace",
     "combination_moments",
+    "compiled_beside",
     "conditional_variances",
     "cross_products",
     "first_use",
     "level_moments",
     "name_draws",
     "recover",
-    "recovery_compiled_beside",
     "sample",
     "sample_theta",
 ]

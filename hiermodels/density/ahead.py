@@ -1,9 +1,9 @@
-"""The kernels that follow the sampler, compiled by a second process while the first compiles the
-sampler's own: numba compiles one kernel at a time in a process, and whoever fits a first model
-waits for all of them.
+"""Half of the kernels of a first fit, compiled by a second process while the first compiles the
+others: numba compiles one kernel at a time in a process, and whoever fits a first model waits for
+all of them.
 
-The second process leaves what it compiled in the cache. Where it cannot be started or fails,
-nothing is lost but time: the first process then compiles these kernels itself.
+Each process finds in the cache what the other has compiled by then. Where the second cannot be
+started or fails, nothing is lost but time: the first then compiles these kernels itself.
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ from numba import float64, int64
 
 from .combinations import accumulate_dense
 from .recovery import draw_dense
+from .rest import rest_system
 
-__all__ = ["SIGNATURES", "compile_kernels", "recovery_compiled_beside", "start"]
+__all__ = ["SIGNATURES", "compile_kernels", "compiled_beside", "start"]
 
 WORDS = float64[::1]
 TABLE = float64[:, ::1]
 CUBE = float64[:, :, ::1]
 #: The argument types with which a fit calls them, dense kernels alone: large crossed designs have
-#: others, compiled when the first of them is met.
+#: others, compiled when the first of them is met. The order is that of need: the first process
+#: asks for `rest_system` after it has compiled the elimination, which `draw_dense` needs in turn.
 SIGNATURES = {
-    draw_dense: (TABLE, WORDS, TABLE, CUBE, WORDS),
+    rest_system: (WORDS, WORDS, TABLE, int64),
     accumulate_dense: (TABLE, WORDS, int64, TABLE, TABLE, CUBE),
+    draw_dense: (TABLE, WORDS, TABLE, CUBE, WORDS),
 }
 
 
@@ -40,8 +43,8 @@ def compile_kernels() -> None:
 
 
 @contextmanager
-def recovery_compiled_beside() -> Iterator[None]:
-    """Let the kernels of the recovery be compiled during the block; wait for them at its end."""
+def compiled_beside() -> Iterator[None]:
+    """Let these kernels be compiled during the block; wait for them at its end."""
     process = start()
     try:
         yield
