@@ -25,7 +25,7 @@ import pandas as pd
 
 from hiermodels import predictive
 from hiermodels.data import converted, to_numpy_dtype, to_pandas
-from hiermodels.design import Block, Columns, Design, Predictor, coarser
+from hiermodels.design import Block, Columns, Design, Predictor, coarser, find_block
 from hiermodels.draws import Draws, Interval, standard_covariance, summarise
 from hiermodels.errors import (
     DataError,
@@ -47,11 +47,16 @@ __all__ = [
     "NewRows",
     "Prediction",
     "average",
+    "axis_values",
     "encode_rows",
+    "is_number",
+    "is_several",
     "make_grid",
     "of_categories",
     "predict",
     "prediction_draws",
+    "predictor",
+    "predictors",
 ]
 
 type Array = np.ndarray
@@ -217,7 +222,7 @@ def chosen_factors(
     if target != "group":
         raise UnknownNameError("groups= chooses among known levels: it goes with target='group'")
     names = [groups] if isinstance(groups, str) else groups
-    named = [lookup(name, every, what="grouping factor") for name in names]
+    named = [find_block(name, every) for name in names]
     return frozenset(b.name for inner in named for b in (inner, *coarser(design, inner)))
 
 

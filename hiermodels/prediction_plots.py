@@ -504,7 +504,7 @@ def draw_predictions(
         for line in lines:
             at = place.at(line.part[x])
             axis.plot(at, line.part["estimate"], color=shade, linewidth=1.1, zorder=3)
-        name = f"each {':'.join(factor)} ({len(lines)})"
+        name = f"levels of {':'.join(factor)} ({len(lines)})"
         handles[name] = Line2D([], [], color=shade, linewidth=1.1)
     if common is not None:
         shown = INK if levels is not None else BLUE
@@ -795,7 +795,7 @@ def draw_panels(
     bent = " (log scale above 1)" if wide else ""
     figure.supylabel(shorten(response, 60) + bent, fontsize=FONT, parse_math=False)
     handles: dict[str, Any] = {
-        f"each {':'.join(factor)}, {percent(ci_prob)} interval": (
+        f"each level of {':'.join(factor)}, {percent(ci_prob)} interval": (
             Patch(color=BLUE, alpha=0.18, linewidth=0),
             Line2D([], [], color=BLUE, linewidth=1.8),
         ),

@@ -437,7 +437,7 @@ class Fit:
 
         The first of several columns is followed in ``n`` steps; other columns stand at their mean,
         at the level's own value where it is constant within levels, at the most frequent category,
-        or where ``at={"z": 1.5}`` says.
+        or where ``at={"z": 1.5}`` says. ``at={"z": [0, 1]}`` has all rows at each of these values.
         """
         return prediction_tables.grid_table(
             *prediction.make_grid(self.design, x, group, n=n, at=at)

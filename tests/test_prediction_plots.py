@@ -87,7 +87,7 @@ def test_each_level_has_its_ribbon_in_one_panel(fit):
     shown = axis.collections[0].get_facecolors()[:, :3]
     np.testing.assert_allclose(shown, [color[level] for level in table()["pop"]])
     plain = fit.plot.predictions("x", group="pop", ribbons=False)
-    assert labels(plain) == ["data", "each pop (5)", "population, 95 % interval"]
+    assert labels(plain) == ["data", "levels of pop (5)", "population, 95 % interval"]
     assert len(bands(plain)) == 1
     _, (narrow, _) = plt.subplots(1, 2, figsize=(8, 4))
     assert len(bands(fit.plot.predictions("x", group="pop", ax=narrow))) == 1
@@ -97,11 +97,11 @@ def test_each_level_has_its_ribbon_in_one_panel(fit):
 
 def test_many_levels_have_no_ribbons():
     many = made_up_fit("y ~ x + (1 | g)", table().assign(g=np.arange(120) % 30))
-    assert labels(many.plot.predictions("x", group="g"))[1] == "each g (30)"
+    assert labels(many.plot.predictions("x", group="g"))[1] == "levels of g (30)"
     with pytest.raises(DataError, match="'g' has 30 levels, and more than 25 ribbons"):
         many.plot.predictions("x", group="g", ribbons=True)
     some = made_up_fit("y ~ x + (1 | g)", table().assign(g=np.arange(120) % 25))
-    assert labels(some.plot.predictions("x", group="g"))[1] == "each g (25)"
+    assert labels(some.plot.predictions("x", group="g"))[1] == "levels of g (25)"
     axis = some.plot.predictions("x", group="g", ribbons=True)
     drawn(axis.figure)
     assert labels(axis)[1:26] == [f"g {k}" for k in range(25)]
