@@ -48,6 +48,7 @@ __all__ = [
     "Prediction",
     "average",
     "axis_values",
+    "block_constant",
     "encode_rows",
     "is_number",
     "is_several",

@@ -41,6 +41,7 @@ from hiermodels.prediction import (
     LINEAR,
     TARGETS,
     axis_values,
+    block_constant,
     is_number,
     is_several,
     predictor,
@@ -168,6 +169,7 @@ class PredictionPlots(VariancePlots):
                 levels=levels,
                 factor=factor,
                 response=design.response_name,
+                held=held_words(design, grid.note, group),
                 title=words,
                 ci_prob=ci_prob,
                 ax=ax,
@@ -190,6 +192,7 @@ class PredictionPlots(VariancePlots):
             points=shown,
             factor=factor if by is None else (by,),
             words=value_words(design, by, held),
+            held=held_words(design, grid.note, group),
             response=design.response_name,
             target=wide,
             kind=kind,
@@ -341,6 +344,16 @@ def held_values(
     return held
 
 
+def held_words(design: Design, note: str, group: str | None) -> str:
+    """``held: gender = 0.503``, for below the axis; nothing where no column is held."""
+    told = shorten(note.removesuffix(".").replace("Held", "held", 1), 150)
+    block = None if group is None else design.block(group)
+    own = block is not None and any(
+        block_constant(design, block, c) for c in predictors(design) if f"{c} = " in note
+    )
+    return f"{told} (of a level its own, where it has one)" if own else told
+
+
 def chosen_lines(column: pd.Series) -> list[Any]:
     """All values of a category or of few numbers, else the mean and an sd to either side."""
     if not is_number(column) or column.nunique() <= FEW_VALUES:
@@ -427,6 +440,7 @@ def draw_predictions(
     points: pd.DataFrame | None = None,
     factor: Sequence[str] = (),
     words: Mapping[Any, str] | None = None,
+    held: str = "",
     response: str = "y",
     target: str = "population",
     kind: str = "mean",
@@ -455,6 +469,8 @@ def draw_predictions(
         from.
     words
         What the legend calls the levels, where not by their labels.
+    held
+        What the other columns are, for below the axis.
     """
     if panels:
         if levels is None or common is None:
@@ -465,6 +481,7 @@ def draw_predictions(
             x=x,
             points=points,
             factor=factor,
+            held=held,
             response=response,
             target=target,
             title=title,
@@ -515,6 +532,7 @@ def draw_predictions(
             Line2D([], [], color=shown, linewidth=1.8),
         )
     finish_axis(axis, x, response if kind != "link" else "linear predictor", place)
+    label_held(axis, x, held)
     if points is not None and kind != "link":
         bend_scale(axis, points)
     if averaged is not None:
@@ -656,6 +674,16 @@ def draw_averaged(
     return {name: Line2D([], [], **dashes)}
 
 
+def with_held(x: str, held: str, width: int) -> str:
+    """The name of x, and below it where the other columns are held."""
+    return "\n".join(part for part in (shorten(x, 60), fill(held, width)) if part)
+
+
+def label_held(axis: Axes, x: str, held: str) -> None:
+    width = int(np.clip(15 * inches_across(axis), 30, WIDTH))
+    axis.set_xlabel(with_held(x, held, width), parse_math=False)
+
+
 def is_wide(y: Array) -> bool:
     """Whether a response from zero up has most of its rows near zero, and some far out."""
     return bool(y.min() >= 0 and y.max() > WIDE * (np.median(y) + 1))
@@ -765,6 +793,7 @@ def draw_panels(
     x: str,
     points: pd.DataFrame | None,
     factor: Sequence[str],
+    held: str,
     response: str,
     target: str,
     title: str,
@@ -791,7 +820,7 @@ def draw_panels(
         for axis in axes.ravel()[: len(parts)]:
             bend_scale(axis, points)
     wide = points is not None and is_wide(points["_data"].to_numpy())
-    figure.supxlabel(shorten(x, 60), fontsize=FONT, parse_math=False)
+    figure.supxlabel(with_held(x, held, 60), fontsize=FONT, parse_math=False)
     bent = " (log scale above 1)" if wide else ""
     figure.supylabel(shorten(response, 60) + bent, fontsize=FONT, parse_math=False)
     handles: dict[str, Any] = {
@@ -813,6 +842,7 @@ def draw_probabilities(
     x: str,
     levels: pd.DataFrame | None = None,
     factor: Sequence[str] = (),
+    held: str = "",
     response: str = "y",
     title: str = "",
     ci_prob: float = 0.95,
@@ -834,6 +864,7 @@ def draw_probabilities(
         for label in labels:
             draw_band(axis, place, common[common["category"] == label], x, color=colors[label])
         finish_axis(axis, x, f"probability, {percent(ci_prob)} interval", place)
+        label_held(axis, x, held)
         axis.set_ylim(0, 1)
         axis.legend(
             list(handles.values()),
@@ -845,7 +876,7 @@ def draw_probabilities(
         )
         axis.set_title(fill(title, WIDTH), fontsize=FONT, loc="left", parse_math=False)
         return axis
-    parts = list(levels.groupby(list(factor), sort=True, observed=True))
+    parts = list(levels.groupby(list(factor), sort=False, observed=True))
     figure, axes = panel_grid(len(parts), ":".join(factor))
     for axis, (name, part) in zip(axes.ravel(), parts, strict=False):
         for label in labels:
@@ -854,7 +885,7 @@ def draw_probabilities(
         axis.set_title(shorten(":".join(map(str, name)), 24), fontsize=FONT, parse_math=False)
         finish_axis(axis, "", "", place)
         axis.set_ylim(0, 1)
-    figure.supxlabel(shorten(x, 60), fontsize=FONT, parse_math=False)
+    figure.supxlabel(with_held(x, held, 60), fontsize=FONT, parse_math=False)
     figure.supylabel(f"probability, {percent(ci_prob)} interval", fontsize=FONT)
     panel_legend(figure, handles, title=title)
     return np.asarray(axes.ravel()[: len(parts)], dtype=object)

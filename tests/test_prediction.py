@@ -64,6 +64,7 @@ def test_population_and_group(fit, new):
             flat(found), by_hand(fit, new, pop=groups, year=groups), rtol=1e-12
         )
         assert list(found["row"].to_numpy()) == list(new.index)
+        assert found.attrs == {"target": target, "kind": "mean"}
     frame = fit.predict(new, target="group")
     values = by_hand(fit, new)
     np.testing.assert_allclose(frame["estimate"], values.mean(axis=0))
@@ -392,6 +393,12 @@ def test_averages_are_of_draws_with_frequencies():
     found = weighted.marginal_means("f").set_index("f").loc["high", "estimate"]
     d = plain.draws
     assert found == pytest.approx((d.intercept + d.beta[:, 0] * mean_x).mean())
+    assert "each as often as its weight says" in weighted.slopes("x").note
+    # new rows have no weights: each counts once
+    new = table()[["x", "f"]].head(5)
+    once = weighted.marginal_means("f", new).set_index("f").loc["high", "estimate"]
+    assert once == pytest.approx((d.intercept + d.beta[:, 0] * new["x"].mean()).mean())
+    assert "weight" not in weighted.marginal_means("f", new).note
 
 
 @pytest.mark.filterwarnings("ignore:For backward compatibility:pandas.errors.Pandas4Warning")

@@ -164,6 +164,20 @@ def test_lines_that_cannot_be_drawn(fit, arguments, message):
         fit.plot.predictions("x", **arguments)
 
 
+def test_what_is_held_stands_below_the_axis(fit):
+    mode = table()["f"].mode()[0]
+    assert fit.plot.predictions("x").get_xlabel() == f"x\nheld: f = {mode}"
+    assert fit.plot.predictions("x", at={"f": "low"}).get_xlabel() == "x\nheld: f = low"
+    assert fit.plot.predictions("x", by="f").get_xlabel() == "x"
+    axes = fit.plot.predictions("x", group="pop", panels=True, at={"f": "low"})
+    assert axes[0].figure.get_supxlabel() == "x\nheld: f = low"
+    # w has one value in each pop, which its line has
+    own = made_up_fit("y ~ x + w + (x | pop)")
+    label = own.plot.predictions("x", group="pop").get_xlabel()
+    assert "(of a level its own, where it has one)" in " ".join(label.split())
+    drawn(axes[0].figure)
+
+
 def test_a_mean_over_groups_that_explodes_leaves_the_picture():
     x = np.linspace(0, 1, 20)
     common = pd.DataFrame({"x": x, "estimate": 2 + x, "lower": 1 + x, "upper": 3 + x})
