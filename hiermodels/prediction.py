@@ -858,6 +858,8 @@ def axis_values(own: pd.Series, *, n: int, whole: pd.Series) -> list[Any]:
         return [c for c in whole.cat.categories if c in known]
     if not is_number(whole) or (whole.nunique() <= FEW_VALUES):
         return sorted(seen.tolist(), key=str if not is_number(whole) else None)
+    if n and own.min() == own.max():  # as a predictor of levels has in each of them
+        return [float(own.min())]
     if n:
         return np.linspace(own.min(), own.max(), n).tolist()
     mean, sd = float(own.mean()), float(own.std(ddof=0))

@@ -520,9 +520,15 @@ def draw_predictions(
         shade = level_color(len(lines))
         for line in lines:
             at = place.at(line.part[x])
-            axis.plot(at, line.part["estimate"], color=shade, linewidth=1.1, zorder=3)
+            # of a predictor of levels each has one value: a dot is seen, a line is not
+            dot = "o" if len(at) == 1 else None
+            axis.plot(
+                at, line.part["estimate"], color=shade, lw=1.1, marker=dot, ms=4, mew=0, zorder=3
+            )
         name = f"levels of {':'.join(factor)} ({len(lines)})"
-        handles[name] = Line2D([], [], color=shade, linewidth=1.1)
+        dots = all(len(line.part) == 1 for line in lines)
+        marks: dict[str, Any] = {"marker": "o", "ms": 4, "ls": "none"} if dots else {"lw": 1.1}
+        handles[name] = Line2D([], [], color=shade, **marks)
     if common is not None:
         shown = INK if levels is not None else BLUE
         alpha = 0.1 if ribbons else 0.18
@@ -752,7 +758,8 @@ def draw_band(
 ) -> None:
     """A line in its band; of categories points with intervals, ``shift`` aside."""
     at = place.at(frame[x])
-    if place.categories:
+    if place.categories or len(at) == 1:
+        shift = shift if place.categories else 0.0
         low, high = frame["estimate"] - frame["lower"], frame["upper"] - frame["estimate"]
         axis.errorbar(
             at + shift,

@@ -164,6 +164,25 @@ def test_lines_that_cannot_be_drawn(fit, arguments, message):
         fit.plot.predictions("x", **arguments)
 
 
+def test_a_predictor_of_levels_is_a_dot_of_each():
+    fit = made_up_fit(
+        "y ~ w + (1 | g)",
+        table()
+        .assign(g=np.arange(120) % 24)
+        .assign(w=np.random.default_rng(0).normal(size=24)[np.arange(120) % 24]),
+    )
+    grid = fit.grid("w", "g")
+    assert len(grid) == 24
+    axis = fit.plot.predictions("w", group="g")
+    wanted = fit.predict(grid, target="group")["estimate"]
+    dots = [line for line in axis.get_lines() if line.get_marker() == "o"]
+    np.testing.assert_allclose([d.get_ydata()[0] for d in dots], wanted)
+    ribbons = fit.plot.predictions("w", group="g", ribbons=True)
+    assert len(ribbons.containers) == 24
+    drawn(axis.figure)
+    drawn(ribbons.figure)
+
+
 def test_what_is_held_stands_below_the_axis(fit):
     mode = table()["f"].mode()[0]
     assert fit.plot.predictions("x").get_xlabel() == f"x\nheld: f = {mode}"
