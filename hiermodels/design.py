@@ -32,7 +32,7 @@ from hiermodels.columns import (
     standardise,
 )
 from hiermodels.data import Rows
-from hiermodels.errors import DataError, FormulaError, lookup, some_rows
+from hiermodels.errors import DataError, FormulaError, UnknownNameError, lookup, some_rows
 from hiermodels.families import Family, Parameter
 from hiermodels.formula import Formula, GroupTerm, parse_predictor
 from hiermodels.response import read_response
@@ -233,7 +233,23 @@ class Design:
             raise FormulaError(
                 "say which grouping factor: " + (", ".join(self.factors) or "the model has none")
             )
-        return lookup(factor, {b.name: b for b in self.blocks}, what="grouping factor")
+        return find_block(factor, {b.name: b for b in self.blocks})
+
+
+def find_block(factor: str, table: dict[str, Block]) -> Block:
+    """The block of this name; the error knows what a part of a nested factor may mean."""
+    meant = [
+        name
+        for name, b in table.items()
+        # "site" of (1 | range/site), whose factor is range:site, and R's order of the two
+        if len(b.factor) > 1
+        and (b.factor[-1] == factor or sorted(b.factor) == sorted(str(factor).split(":")))
+    ]
+    if factor not in table and len(meant) == 1:
+        raise UnknownNameError(
+            f"no grouping factor {factor!r}. Valid: {', '.join(table)}. Did you mean {meant[0]!r}?"
+        )
+    return lookup(factor, table, what="grouping factor")
 
 
 def parameter_formulas(

@@ -352,7 +352,7 @@ def coefficient(fit: Fit, drop: Drop, column: str) -> tuple[str, Array, float]:
 
 def explained(design: Design, block: Block | None, widths: Rope) -> Iterator[str]:
     """How to read the table."""
-    levels = "" if block is None else f"; logo: one {block.name} with all its rows"
+    levels = "" if block is None else f"; logo: one level of {block.name} with all its rows"
     yield (
         f"loo: one row left out{levels}. Positive: the term helps to predict what is left out; "
         f"below {SMALL:g} a difference is small, and its standard error not to be relied on."

@@ -155,7 +155,7 @@ def outside_scores(kind: str, fit: Fit, block: Block, *, seed: int) -> Outside:
         warnings.simplefilter("ignore", ImportanceWarning)
         loo, no_loo = attempt(lambda: row_score(kind, fit))
         if kind == "no":
-            logo, no_logo = None, f"says nothing of a new {block.name}"
+            logo, no_logo = None, f"says nothing of a new level of {block.name}"
         else:
             logo, no_logo = attempt(lambda: group_score(kind, fit, block, seed=seed))
         effective = np.nan if loo is None else within_sample(fit) - loo.elpd
@@ -301,7 +301,8 @@ def scores_table(found: Mapping[str, Outside], block: Block) -> Scores:
     told += [f"No LOO of {k}: {o.why[0]}" for k, o in found.items() if o.why[0]]
     return Scores(
         columns,
-        title=f"Left out: one row (loo), one {block.name} (logo); log density (standard error)",
+        title=f"Left out: one row (loo), one level of {block.name} (logo); "
+        "log density (standard error)",
         note=" ".join(
             [
                 "difference: from partial pooling. effective: number of parameters, by loo. "
@@ -437,8 +438,8 @@ def widths(table: Pooling, block: Block) -> list[str]:
         partial = (rows["partial_upper"] - rows["partial_lower"]).to_numpy(dtype=float)
         k = int(np.argmax(no))
         told.append(
-            f"The {100 * table.ci_prob:g} % intervals of {term} of each {block.name} are on "
-            f"average {no.mean():.3g} wide with no pooling, {partial.mean():.3g} with partial; "
+            f"The {100 * table.ci_prob:g} % intervals of {term} of each level of {block.name} are "
+            f"on average {no.mean():.3g} wide with no pooling, {partial.mean():.3g} with partial; "
             f"the widest, {block.name} {rows['level'].iloc[k]} with {rows['n'].iloc[k]} rows, "
             f"{no[k]:.3g} and {partial[k]:.3g}."
         )
@@ -482,7 +483,7 @@ def verdict(partial: Elpd, other: Elpd, name: str) -> str:
 def groups_words(scores: Mapping[str, Outside], block: Block) -> str:
     """A level left out: partial against complete pooling."""
     complete, partial = scores["complete"].logo, scores["partial"].logo
-    start = f"A new {block.name}: no pooling says nothing of it"
+    start = f"A new level of {block.name}: no pooling says nothing of it"
     if complete is None or partial is None:
         return f"{start}."
     return f"{start}; {verdict(partial, complete, 'complete pooling')}"

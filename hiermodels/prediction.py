@@ -25,7 +25,7 @@ import pandas as pd
 
 from hiermodels import predictive
 from hiermodels.data import converted, to_numpy_dtype, to_pandas
-from hiermodels.design import Block, Columns, Design, Predictor, coarser
+from hiermodels.design import Block, Columns, Design, Predictor, coarser, find_block
 from hiermodels.draws import Draws, Interval, standard_covariance, summarise
 from hiermodels.errors import (
     DataError,
@@ -47,11 +47,17 @@ __all__ = [
     "NewRows",
     "Prediction",
     "average",
+    "axis_values",
+    "block_constant",
     "encode_rows",
+    "is_number",
+    "is_several",
     "make_grid",
     "of_categories",
     "predict",
     "prediction_draws",
+    "predictor",
+    "predictors",
 ]
 
 type Array = np.ndarray
@@ -217,7 +223,7 @@ def chosen_factors(
     if target != "group":
         raise UnknownNameError("groups= chooses among known levels: it goes with target='group'")
     names = [groups] if isinstance(groups, str) else groups
-    named = [lookup(name, every, what="grouping factor") for name in names]
+    named = [find_block(name, every) for name in names]
     return frozenset(b.name for inner in named for b in (inner, *coarser(design, inner)))
 
 
@@ -760,22 +766,31 @@ def make_grid(
     """Rows over the observed range of ``x``, of each level of ``group`` its own; what stands where.
 
     The first of several columns is followed evenly, the others stand at their values if few, else
-    at mean - sd, mean, mean + sd. Of the rest, a number is at its mean, or at the level's own value
-    where it is constant within levels; a category at the most frequent.
+    at mean - sd, mean, mean + sd. ``at`` says other values; a list of several is crossed with the
+    rest. Of what is left, a number is at its mean, or at the level's own value where it is constant
+    within levels; a category at the most frequent.
     """
-    names = [x] if isinstance(x, str) else list(x)
-    frame = design.rows.frame
-    columns = {name: predictor(design, name) for name in names}
-    block = None if group is None else design.block(group)
     given_at = dict(at or {})
     for name in given_at:
         predictor(design, name)
+    names = [x] if isinstance(x, str) else list(x)
+    names += [c for c, v in given_at.items() if is_several(v) and c not in names]
+    chosen = {
+        c: list(given_at[c]) if is_several(given_at[c]) else [given_at[c]]
+        for c in names
+        if c in given_at
+    }
+    frame = design.rows.frame
+    columns = {name: predictor(design, name) for name in names}
+    block = None if group is None else design.block(group)
     parts = [(frame, {})] if block is None else level_parts(frame, block)
     held = {c: given_at.get(c, typical(frame[c])) for c in held_columns(design, names, block)}
     rows = []
     for own, labels in parts:
         axes = [
-            axis_values(own[name], n=n if k == 0 else 0, whole=columns[name])
+            chosen[name]
+            if name in chosen
+            else axis_values(own[name], n=n if k == 0 else 0, whole=columns[name])
             for k, name in enumerate(names)
         ]
         made = pd.MultiIndex.from_product(axes, names=names).to_frame(index=False)
@@ -789,7 +804,17 @@ def make_grid(
             for c, v in held.items()
         }
         rows.append(made.assign(**here, **labels))
-    return pd.concat(rows, ignore_index=True), held
+    return in_their_order(pd.concat(rows, ignore_index=True), frame), held
+
+
+def in_their_order(made: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Categories of the fit as categories, so that tables and axes keep their order."""
+    kept = {}
+    for name in made.columns:
+        dtype = frame[name].dtype
+        if isinstance(dtype, pd.CategoricalDtype) and made[name].isin(dtype.categories).all():
+            kept[name] = made[name].astype(dtype)
+    return made.assign(**kept)
 
 
 def block_constant(design: Design, block: Block, name: str) -> bool:
@@ -820,11 +845,21 @@ def typical(column: pd.Series) -> Any:
     return float(column.mean()) if is_number(column) else column.mode().iloc[0]
 
 
+def is_several(value: Any) -> bool:
+    """Whether ``at`` gives a list of values instead of one."""
+    return isinstance(value, list | tuple | np.ndarray | pd.Series | pd.Index | range)
+
+
 def axis_values(own: pd.Series, *, n: int, whole: pd.Series) -> list[Any]:
     """The values of one column in a grid, within the range of ``own``."""
     seen = own.unique()
+    if isinstance(whole.dtype, pd.CategoricalDtype):
+        known = set(seen.tolist())
+        return [c for c in whole.cat.categories if c in known]
     if not is_number(whole) or (whole.nunique() <= FEW_VALUES):
         return sorted(seen.tolist(), key=str if not is_number(whole) else None)
+    if n and own.min() == own.max():  # as a predictor of levels has in each of them
+        return [float(own.min())]
     if n:
         return np.linspace(own.min(), own.max(), n).tolist()
     mean, sd = float(own.mean()), float(own.std(ddof=0))

@@ -133,10 +133,12 @@ def outside_note(found: Interval) -> str:
     )
 
 
-def averages_note(ask: Prediction, x: str | None = None) -> str:
+def averages_note(ask: Prediction, newdata: Any, x: str | None = None) -> str:
     """What the averages are over, and what the target leaves out."""
     n = len(ask.rows)
     over = f"Averages over {n} rows"
+    if newdata is None and ask.design.weights is not None:
+        over += ", each as often as its weight says"
     if n > AVERAGED // MANY_DRAWS:
         over += f", at {ask.draws.n} draws"
     if x is not None:
@@ -191,7 +193,7 @@ def slopes_table(
     return Table(
         {"term": x, **averaged(into, values, ci_prob=ci_prob)},
         title=titled(f"Slopes of {x}", low, ci_prob),
-        note=averages_note(low),
+        note=averages_note(low, newdata),
     )
 
 
@@ -275,7 +277,7 @@ def means_table(
     return Table(
         pd.concat(frames, ignore_index=True),
         title=titled(f"Means by {x}", asks[0], ci_prob),
-        note=averages_note(asks[0], x),
+        note=averages_note(asks[0], newdata, x),
     )
 
 
@@ -320,7 +322,7 @@ def contrasts_table(
     return Table(
         pd.concat(frames, ignore_index=True),
         title=titled(f"Contrasts of {x}", asks[0], ci_prob),
-        note=averages_note(asks[0], x),
+        note=averages_note(asks[0], newdata, x),
     )
 
 

@@ -369,7 +369,8 @@ class Fit:
             For ``target="group"``: the factors whose effects count, with those they are nested
             in; None takes all.
         draws
-            Give the draws, a `xarray.DataArray` (chain, draw, row), instead of a table.
+            Give the draws, a `xarray.DataArray` (chain, draw, row), instead of a table; its
+            ``attrs`` name target and kind.
         random_seed
             None takes that of the fit. An unseen level has the same effects in every call.
 
@@ -387,10 +388,13 @@ class Fit:
             seed=self._seed(random_seed),
             groups=groups,
         )
-        if draws and kind == "probability":
-            return self._category_draws(ask)
         if draws:
-            return self._labelled(prediction.all_draws(ask), ask.rows.frame.index)
+            found = (
+                self._category_draws(ask)
+                if kind == "probability"
+                else self._labelled(prediction.all_draws(ask), ask.rows.frame.index)
+            )
+            return found.assign_attrs(target=target, kind=kind)
         return prediction_tables.predict_table(ask, ci_prob=ci_prob)
 
     def _category_draws(self, ask: prediction.Prediction) -> xr.DataArray:
@@ -437,7 +441,7 @@ class Fit:
 
         The first of several columns is followed in ``n`` steps; other columns stand at their mean,
         at the level's own value where it is constant within levels, at the most frequent category,
-        or where ``at={"z": 1.5}`` says.
+        or where ``at={"z": 1.5}`` says. ``at={"z": [0, 1]}`` has all rows at each of these values.
         """
         return prediction_tables.grid_table(
             *prediction.make_grid(self.design, x, group, n=n, at=at)

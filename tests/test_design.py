@@ -203,6 +203,9 @@ def test_unknown_factor_lists_the_valid_ones():
     assert (
         str(error.value) == "no grouping factor 'pip'. Valid: pop, pop:patch. Did you mean 'pop'?"
     )
+    for part in ("patch", "patch:pop"):
+        with pytest.raises(UnknownNameError, match="Did you mean 'pop:patch'"):
+            found.block(part)
 
 
 def with_column(name, values):

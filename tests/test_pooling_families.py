@@ -112,7 +112,7 @@ def test_scores_say_where_there_is_none(counts):
     assert list(scores["coefficients"]) == ["2", "12", ""]
     assert np.isnan(scores.loc["no", "logo"])
     assert np.isfinite(scores.loc[["complete", "partial"], "logo"]).all()
-    assert "says nothing of a new site" in counts.scores.text()
+    assert "says nothing of a new level of site" in counts.scores.text()
     assert 2 < scores.loc["partial", "effective"] < 12.5
 
 

@@ -64,6 +64,7 @@ def test_population_and_group(fit, new):
             flat(found), by_hand(fit, new, pop=groups, year=groups), rtol=1e-12
         )
         assert list(found["row"].to_numpy()) == list(new.index)
+        assert found.attrs == {"target": target, "kind": "mean"}
     frame = fit.predict(new, target="group")
     values = by_hand(fit, new)
     np.testing.assert_allclose(frame["estimate"], values.mean(axis=0))
@@ -317,6 +318,32 @@ def test_grid_of_several_columns():
         fit.grid("pop")
 
 
+def test_lists_of_a_grid_are_crossed(fit):
+    grid = fit.grid("x", n=3, at={"f": ["low", "high"]})
+    assert len(grid) == 6
+    assert grid.groupby("x")["f"].apply(set).tolist() == [{"low", "high"}] * 3
+    assert grid.note == ""
+    said = fit.grid("x", "pop", at={"x": [6, 9]})
+    assert said.groupby("pop")["x"].apply(list).tolist() == [[6, 9]] * 5
+    assert fit.grid("x", n=3, at={"x": 7})["x"].tolist() == [7]
+
+
+def test_a_grid_keeps_the_order_of_categories():
+    order = ["low", "mid", "high"]
+    data = table().assign(
+        f=pd.Categorical(table()["f"], order, ordered=True),
+        pop=pd.Categorical(table()["pop"], ["P4", "P3", "P2", "P1", "P0"]),
+    )
+    fit = made_up_fit("y ~ x + f + (x | pop)", data)
+    grid = fit.grid("f", "pop")
+    assert grid["f"].tolist() == order * 5
+    assert list(grid["pop"].unique()) == ["P4", "P3", "P2", "P1", "P0"]
+    means = fit.marginal_means("f")
+    assert list(means["f"]) == order
+    by_pop = fit.marginal_means("f", by="pop", values=["low"], target="group")
+    assert list(by_pop["pop"]) == ["P4", "P3", "P2", "P1", "P0"]
+
+
 def test_slopes(fit):
     found = fit.slopes("x")
     np.testing.assert_allclose(found["estimate"], fit.draws.beta[:, 0].mean(), rtol=1e-8)
@@ -366,6 +393,12 @@ def test_averages_are_of_draws_with_frequencies():
     found = weighted.marginal_means("f").set_index("f").loc["high", "estimate"]
     d = plain.draws
     assert found == pytest.approx((d.intercept + d.beta[:, 0] * mean_x).mean())
+    assert "each as often as its weight says" in weighted.slopes("x").note
+    # new rows have no weights: each counts once
+    new = table()[["x", "f"]].head(5)
+    once = weighted.marginal_means("f", new).set_index("f").loc["high", "estimate"]
+    assert once == pytest.approx((d.intercept + d.beta[:, 0] * new["x"].mean()).mean())
+    assert "weight" not in weighted.marginal_means("f", new).note
 
 
 @pytest.mark.filterwarnings("ignore:For backward compatibility:pandas.errors.Pandas4Warning")
