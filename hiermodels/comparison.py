@@ -490,7 +490,7 @@ class Elpd:
         lines = [
             f"{self.method}: one {self.unit} left out of {len(self.labels)}, {self.n_draws} draws",
             f"elpd {self.elpd:.1f} (standard error {self.se:.1f}), "
-            f"effective number of parameters {self.p:.1f}",
+            f"effective number of parameters {self.p:.1f}.",
         ]
         if self.refitted:
             lines.append(
