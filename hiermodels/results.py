@@ -929,9 +929,9 @@ class Fit:
 
         ``loo`` and ``logo`` are the elpd of the fit less that of the fit without the term, with the
         standard error of the difference: positive where the term helps to predict a row, or a level
-        of ``group`` (None: the only factor, or the finest of nested ones), that was left out. Terms
-        within an interaction stay, as does the intercept of a group that has slopes; a factor goes
-        with all its columns.
+        of ``group``, that was left out (None: of the only factor, the finest of nested ones, and of
+        each crossed one in a column ``logo[factor]``). Terms within an interaction stay, as does
+        the intercept of a group that has slopes; a factor goes with all its columns.
 
         Parameters
         ----------

@@ -23,7 +23,7 @@ from hiermodels.dropped_terms import (
     coefficient_rows,
     default_rope,
     explained,
-    held_out_factor,
+    held_out_factors,
     level_score,
     likelihood_ratios,
 )
@@ -361,6 +361,23 @@ def test_a_level_of_a_factor_that_went_is_scored_given_the_others():
     assert found.labels == fit.design.block("pop").levels
 
 
+@pytest.mark.filterwarnings("ignore::hiermodels.errors.ImportanceWarning")
+def test_crossed_factors_are_left_out_one_by_one():
+    data = hm.load_dataset("penicillin")
+    fit = hm.fit("diameter ~ 1 + (1 | plate) + (1 | sample)", data, draws=200, **SETTINGS)
+    found = fit.drop_terms(random_seed=5, progressbar=False)
+    rows = pd.DataFrame(found).set_index("term")
+    for factor in ("plate", "sample"):
+        # without the other factor the levels of this one are as before: the same as logo()
+        other = "plate" if factor == "sample" else "sample"
+        term, less = f"(1 | {other})", found.fits[f"(1 | {other})"]
+        gap = fit.logo(factor, random_seed=5).pointwise - less.logo(factor, random_seed=5).pointwise
+        assert rows.loc[term, f"logo[{factor}]"] == pytest.approx(gap.sum(), rel=1e-6)
+    assert "logo[plate]" in found.text().splitlines()[1]
+    # every plate is a new draw of its sd, which the other plates tell little of
+    assert rows.loc["(1 | plate)", "logo[plate]"] > 4 * rows.loc["(1 | plate)", "logo[plate]_se"]
+
+
 @pytest.mark.parametrize(
     ("family", "width"),
     [("poisson", 0.1), ("bernoulli", 0.1 * np.pi / np.sqrt(3)), ("negbinomial", 0.1)],
@@ -373,15 +390,19 @@ def test_the_default_region_on_a_link(family, width):
 
 def test_crossed_factors_and_formulas_of_the_dispersion():
     crossed = made_up_fit("y ~ x + (1 | pop) + (1 | year)").design
-    told = " ".join(explained(crossed, None, Rope.of(crossed, None)))
-    assert "drop_terms('pop' or 'year')" in told
-    assert held_out_factor(crossed, None) is None
-    assert held_out_factor(crossed, "year").name == "year"
-    nested = made_up_fit("y ~ x + (1 | pop/patch)").design
-    assert held_out_factor(nested, None).name == "pop:patch"
+    blocks = held_out_factors(crossed, None)
+    assert [b.name for b in blocks] == ["pop", "year"]
+    told = " ".join(explained(crossed, blocks, Rope.of(crossed, None)))
+    assert "logo[pop]: one pop with all its rows; logo[year]: one year" in told
+    assert [b.name for b in held_out_factors(crossed, "year")] == ["year"]
+    nested = made_up_fit("y ~ x + (1 | pop/patch) + (1 | year)").design
+    blocks = held_out_factors(nested, None)
+    assert [b.name for b in blocks] == ["pop:patch", "year"]
+    told = " ".join(explained(nested, blocks, Rope.of(nested, None)))
+    assert "To leave out others: drop_terms('pop')." in told
     zeros = family_fit("zi_poisson", "y ~ x + (1 | g)", zi="~ x", seed=2).design
     assert {d.label for d in droppable(zeros)} == {"x", "(1 | g)"}
-    assert "those of zi stay" in " ".join(explained(zeros, zeros.blocks[0], Rope.of(zeros, 0.1)))
+    assert "those of zi stay" in " ".join(explained(zeros, zeros.blocks, Rope.of(zeros, 0.1)))
 
 
 def test_nothing_to_leave_out():
