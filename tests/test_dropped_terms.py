@@ -27,9 +27,10 @@ from hiermodels.dropped_terms import (
     level_score,
     likelihood_ratios,
 )
-from hiermodels.errors import DataError, FormulaError, NotAvailableError, UnknownNameError
+from hiermodels.errors import DataError, FormulaError, UnknownNameError
 from hiermodels.fitting import Model
-from hiermodels.maximum_likelihood import maximise
+from hiermodels.maximum_likelihood import Objective, maximise
+from hiermodels.rowwise import row_problem
 from hiermodels.submodels import droppable, without
 
 SETTINGS = {"random_seed": 1, "progressbar": False}
@@ -238,10 +239,53 @@ def test_frequencies_and_known_errors():
     assert maximise(known.design, known.priors).log_likelihood == pytest.approx(wanted, abs=1e-6)
 
 
-def test_groups_in_the_zeros_have_no_maximum():
+def test_groups_in_the_zeros_are_integrated_by_laplace():
+    """Level by level: the mode by scipy, and the curvature there by differences of our own."""
+    from scipy.optimize import minimize
+
     fit = family_fit("zi_poisson", "y ~ x + (1 | g)", zi="~ 1 + (1 | g)", seed=2)
-    with pytest.raises(NotAvailableError, match="group effects in the formula of zi"):
-        maximise(fit.design, fit.priors)
+    objective = Objective(row_problem(fit.design, fit.priors), scale=1.0)
+    y, index = fit.design.response, fit.design.block("g").index
+    x = fit.design.common.standardised[:, 0]
+    intercept, slope, zeros, sd_g, sd_zeros = at = np.array([0.7, 0.3, -0.9, 0.6, 0.8])
+    total = 0.0
+    for j in range(fit.design.block("g").n_levels):
+        own = index == j
+
+        def minus(z, own=own):
+            rate = np.exp(intercept + slope * x[own] + sd_g * z[0])
+            extra = 1 / (1 + np.exp(-zeros - sd_zeros * z[1]))
+            density = (1 - extra) * stats.poisson.pmf(y[own], rate) + extra * (y[own] == 0)
+            return -np.log(density).sum() + 0.5 * z @ z
+
+        mode = minimize(minus, np.zeros(2), method="BFGS", options={"gtol": 1e-8}).x
+        e = 1e-3 * np.eye(2)
+        H = [
+            [
+                sum(a * b * minus(mode + a * e[k] + b * e[m]) for a in (1, -1) for b in (1, -1))
+                for m in (0, 1)
+            ]
+            for k in (0, 1)
+        ]
+        total += minus(mode) + 0.5 * np.log(np.linalg.det(np.array(H) / 4e-6))
+    # each level's determinant by differences of 1e-3
+    assert objective(at) == pytest.approx(total, abs=1e-4)
+    found = maximise(fit.design, fit.priors)
+    assert found.n_parameters == 5
+    assert found.log_likelihood > -total
+
+
+def test_groups_in_the_dispersion_that_are_none():
+    """Residual sds that do not differ: with their groups the likelihood is hardly higher."""
+    rng = np.random.default_rng(4)
+    g = np.repeat(np.arange(20), 10)
+    data = pd.DataFrame({"g": g.astype(str), "y": rng.normal(size=200) + rng.normal(size=20)[g]})
+    one = Model("y ~ 1 + (1 | g)", data)
+    two = Model("y ~ 1 + (1 | g)", data, dispersion="~ 1 + (1 | g)")
+    a, b = (maximise(m.design, m.priors) for m in (one, two))
+    assert b.n_parameters == a.n_parameters + 1
+    # nested models: more by half of a chi-squared with one degree at most, and never less
+    assert -1e-4 < b.log_likelihood - a.log_likelihood < 0.5 * stats.chi2.isf(1e-4, 1)
 
 
 # --- the table ------------------------------------------------------------------------------------
