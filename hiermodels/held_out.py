@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from scipy.special import logsumexp
@@ -344,6 +345,7 @@ def response_unit(design: Design) -> float:
     return float(design.family.location_scale(design.response, design.offset, design.trials)[1])
 
 
+@cache
 def hermite_nodes(dimension: int) -> tuple[Array, Array]:
     """Nodes (points, d) and log weights (points,) of a standard normal distribution."""
     x, v = np.polynomial.hermite_e.hermegauss(NODES[dimension])
