@@ -37,7 +37,7 @@ from scipy.special import logsumexp
 
 from hiermodels import predictive
 from hiermodels.checks import own_given, predictors_of_rows, some_draws
-from hiermodels.design import Block, Design, Predictor, nested_in
+from hiermodels.design import Block, Design, Predictor, nested_in, response_scale
 from hiermodels.draws import Draws
 from hiermodels.prediction import draws_of
 
@@ -330,19 +330,12 @@ def slopes(
 ) -> tuple[Array, Array]:
     """The first derivative of the log density of each row, minus the second, (N, rows)."""
     y, eta = design.response[rows], etas[""]
-    unit = ROW_STEP * response_unit(design)
+    unit = ROW_STEP * response_scale(design)
     up, down = (predictive.slope(y, etas | {"": eta + e}, of) for e in (unit, -unit))
     score, weight = (up + down) / 2, np.maximum((down - up) / (2 * unit), 0)
     if design.weights is None:
         return score, weight
     return score * design.weights[rows], weight * design.weights[rows]
-
-
-def response_unit(design: Design) -> float:
-    """Of the linear predictor: that of the response where there is no link."""
-    if design.family.link != "identity":
-        return 1.0
-    return float(design.family.location_scale(design.response, design.offset, design.trials)[1])
 
 
 @cache

@@ -15,7 +15,6 @@ Source: Bates et al. 2015, J. Stat. Softw. 67(1); Kristensen et al. 2016, J. Sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from scipy import sparse
 from scipy.optimize import minimize
 from scipy.sparse.linalg import splu
 
-from hiermodels.design import Design
+from hiermodels.design import Design, effect_columns, response_scale
 from hiermodels.errors import NotAvailableError
 from hiermodels.priors import Priors
 from hiermodels.rowwise import row_problem
@@ -85,13 +84,6 @@ def maximise(design: Design, priors: Priors) -> Maximum:
     return Maximum(log_likelihood=-float(found.fun), n_parameters=len(start))
 
 
-def response_scale(design: Design) -> float:
-    """The unit of the linear predictor: that of the response where there is no link."""
-    if design.family.link != "identity":
-        return 1.0
-    return float(design.family.location_scale(design.response, design.offset, design.trials)[1])
-
-
 class Objective:
     """Minus the log-likelihood of the parameters; keeps z^ to start from. Lives for one search."""
 
@@ -101,7 +93,7 @@ class Objective:
         self.of_mean = len(self.blocks) == len(problem.predictors[0].blocks)
         self.offsets = np.stack([p.offset for p in problem.predictors])
         self.z = np.zeros(sum(b.n_levels * b.n_columns for b in self.blocks))
-        each = [effect_columns(p.blocks, len(problem.y)) for p in problem.predictors]
+        each = [all_columns(p.blocks, len(problem.y)) for p in problem.predictors]
         self.Z = each[0] if self.of_mean else sparse.block_diag(each, format="csr")
         self.shapes = [triangle(block) for block in self.blocks]
 
@@ -347,19 +339,12 @@ def triangle(block: BlockData) -> tuple[list[int], list[int]]:
     return [row for row, _ in places], [column for _, column in places]
 
 
-def effect_columns(blocks: tuple[BlockData, ...], n: int) -> sparse.csr_array:
-    """Z of all factors, level by level, (N, m)."""
+def all_columns(blocks: tuple[BlockData, ...], n: int) -> sparse.csr_array:
+    """Z of all factors of one predictor, (N, m)."""
     if not blocks:
         return sparse.csr_array((n, 0))
-    return sparse.hstack(list(each_columns(blocks, n)), format="csr")
-
-
-def each_columns(blocks: tuple[BlockData, ...], n: int) -> Iterator[sparse.csr_array]:
-    for block in blocks:
-        q = block.n_columns
-        at = (block.index[:, None].astype(np.int64) * q + np.arange(q)).ravel()
-        rows = np.repeat(np.arange(n), q)
-        yield sparse.csr_array((block.Z.ravel(), (rows, at)), shape=(n, block.n_levels * q))
+    each = [effect_columns(b.Z, b.index, b.n_levels) for b in blocks]
+    return sparse.hstack(each, format="csr")
 
 
 def start_of(predictor: RowPredictor) -> Array:
