@@ -498,14 +498,15 @@ class Elpd:
         return f"{len(some)} of {len(self.labels)} ({shown})"
 
     def complaint(self) -> str:
+        them, part = ("it", "its part") if len(self.bad) == 1 else ("them", "their part")
         repair = (
-            "Look at them, or fit without each."
+            f"Look at {them}, or fit without {'it' if len(self.bad) == 1 else 'each'}."
             if self.unit == "row"
             else f"logo({self.unit!r}, refit=True) fits without each."
         )
         return (
-            f"Pareto k above {self.good_k:.2f} for {self.count(self.bad)}: without them the "
-            f"posterior is another, and their part is too uncertain. {repair}"
+            f"Pareto k above {self.good_k:.2f} for {self.count(self.bad)}: without {them} the "
+            f"posterior is another, and {part} is too uncertain. {repair}"
         )
 
     def table(self) -> Table:

@@ -857,8 +857,8 @@ class Fit:
 
         ``log p(y_j | y_-j)``. In Gaussian models with normal priors of the coefficients these and
         all group effects are integrated out exactly in each draw of the sds, correlations and
-        sigma; elsewhere the effects of the level and of the levels within it, by importance
-        sampling in each draw. For levels with a Pareto k beyond ArviZ's limit the model is fitted
+        sigma; elsewhere the effects of the level and of the levels within it, numerically in each
+        draw. For levels with a Pareto k beyond ArviZ's limit the model is fitted
         again without them, and their part comes from there: ``refit=None`` does so for up to 20
         levels and with a compiled engine, ``True`` always, ``False`` never, and then warns of them.
         """
@@ -900,12 +900,6 @@ class Fit:
         ``shift`` is how far a posterior mean moves, in posterior sds; the rows come in its order.
         Variances that depend on predictors are averaged over all rows, those of the level too.
         ``.plot()`` draws the shifts.
-
-        Raises
-        ------
-        NotAvailableError
-            Beyond the Gaussian a level with levels of another factor within it; ``refit=True``
-            fits without each level.
 
         Source: Vehtari et al. 2024, JMLR 25(72), for the weights.
         """
