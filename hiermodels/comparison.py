@@ -32,7 +32,7 @@ import numpy as np
 
 from hiermodels import predictive
 from hiermodels.collapsed import gaussian_problem, not_collapsed
-from hiermodels.design import Block, Design
+from hiermodels.design import Block, Design, effect_columns
 from hiermodels.draws import Draws, standard_covariance
 from hiermodels.errors import DataError, ImportanceWarning, NotAvailableError, some_rows
 from hiermodels.prediction import linear_predictors, predict
@@ -292,7 +292,7 @@ def many_factors(
     from scipy import sparse
 
     omega, block = row_precision(problem), problem.blocks[number]
-    columns = [effect_columns(b) for b in problem.blocks]
+    columns = [effect_columns(b.Z, b.index, b.n_levels) for b in problem.blocks]
     W = sparse.hstack([*columns, sparse.csr_array(problem.X)]).tocsr()
     weighted = W * omega[:, None]
     C, c = (W.T @ weighted).toarray(), W.T @ (omega * problem.y)
@@ -364,16 +364,6 @@ def held_out_level(
         u=u[:, at],
         r=back @ onto_y / sigma[:, None] ** 2,
     )
-
-
-def effect_columns(block: Any) -> Any:
-    """Z of one factor, sparse, level by level: (rows, J q)."""
-    from scipy import sparse
-
-    n, q = block.Z.shape
-    rows = np.repeat(np.arange(n), q)
-    columns = (block.index[:, None].astype(np.int64) * q + np.arange(q)).ravel()
-    return sparse.csr_array((block.Z.ravel(), (rows, columns)), shape=(n, block.n_levels * q))
 
 
 def touched(
@@ -490,7 +480,7 @@ class Elpd:
         lines = [
             f"{self.method}: one {self.unit} left out of {len(self.labels)}, {self.n_draws} draws",
             f"elpd {self.elpd:.1f} (standard error {self.se:.1f}), "
-            f"effective number of parameters {self.p:.1f}",
+            f"effective number of parameters {self.p:.1f}.",
         ]
         if self.refitted:
             lines.append(
@@ -508,14 +498,15 @@ class Elpd:
         return f"{len(some)} of {len(self.labels)} ({shown})"
 
     def complaint(self) -> str:
+        them, part = ("it", "its part") if len(self.bad) == 1 else ("them", "their part")
         repair = (
-            "Look at them, or fit without each."
+            f"Look at {them}, or fit without {'it' if len(self.bad) == 1 else 'each'}."
             if self.unit == "row"
             else f"logo({self.unit!r}, refit=True) fits without each."
         )
         return (
-            f"Pareto k above {self.good_k:.2f} for {self.count(self.bad)}: without them the "
-            f"posterior is another, and their part is too uncertain. {repair}"
+            f"Pareto k above {self.good_k:.2f} for {self.count(self.bad)}: without {them} the "
+            f"posterior is another, and {part} is too uncertain. {repair}"
         )
 
     def table(self) -> Table:

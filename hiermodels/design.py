@@ -563,6 +563,26 @@ def nesting_chains(design: Design) -> tuple[tuple[Block, ...], ...]:
     return tuple(chains)
 
 
+def effect_columns(Z: Array, index: Array, n_levels: int) -> Any:
+    """The columns (rows, q) of one factor as those of its effects, level by level: (rows, J q).
+
+    Sparse: a row has entries of its own level alone.
+    """
+    from scipy import sparse
+
+    n, q = Z.shape
+    rows = np.repeat(np.arange(n), q)
+    columns = (index[:, None].astype(np.int64) * q + np.arange(q)).ravel()
+    return sparse.csr_array((Z.ravel(), (rows, columns)), shape=(n, n_levels * q))
+
+
+def response_scale(design: Design) -> float:
+    """The unit of the linear predictor: the sd of the response where there is no link, else 1."""
+    if design.family.link != "identity":
+        return 1.0
+    return float(design.family.location_scale(design.response, design.offset, design.trials)[1])
+
+
 def new_common(design: Design | Predictor, frame: Mapping[str, Any]) -> Array:
     """The common columns on new rows, on the user's scale; of the mean, or of one predictor."""
     columns = np.hstack([encode(pd.DataFrame(frame)) for encode in design.common.encoders])

@@ -16,8 +16,9 @@ Sci. 1(2), for the region of practical equivalence and its tenth of an sd.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -66,7 +67,7 @@ class DroppedTerms(Table):
         self, *, max_rows: int, repeat_keys: bool = False
     ) -> tuple[tuple[str, ...], list[list[str]]]:
         """Differences with their standard errors in parentheses, once for each term."""
-        scores = [name for name in ("loo", "logo") if name in self.columns]
+        scores = [name for name in self.columns if f"{name}_se" in self.columns]
         plain = pd.DataFrame(self).drop(columns=[f"{name}_se" for name in scores])
         head, rows = Table(plain).cells(max_rows=max_rows, repeat_keys=True)
         again = [False, *(self["term"].iloc[1:].to_numpy() == self["term"].iloc[:-1].to_numpy())]
@@ -109,18 +110,18 @@ def drop_terms(
         raise DataError(f"{fit.design.formula} has no term that can be left out")
     widths = Rope.of(fit.design, rope)
     widths.check([name for drop in drops for name in (drop.label, *drop.columns)])
-    block = held_out_factor(fit.design, group)
+    blocks = held_out_factors(fit.design, group)
     rows: list[dict[str, Any]] = []
     fits: dict[str, Fit] = {}
     smaller: list[tuple[Drop, Model]] = []
     notes = Notes()
-    whole = Scores.of_whole(fit, block, seed=seed, notes=notes)
+    whole = Scores.of_whole(fit, blocks, seed=seed, notes=notes)
     for k, drop in enumerate(drops):
         model = Model.of(*without(fit.design, fit.priors, drop))
         smaller.append((drop, model))
         tell(f"Fitting without {drop.label} ({k + 1} of {len(drops)}).", progressbar=progressbar)
         less = fits[drop.label] = fit_again(model, fit)
-        own = Scores.of_part(less, fit, block, seed=seed, notes=notes, label=drop.label)
+        own = Scores.of_part(less, fit, blocks, seed=seed, notes=notes, label=drop.label)
         worth = whole.less(own)
         rows += [{**row, **worth} for row in coefficient_rows(fit, drop, widths, ci_prob=ci_prob)]
     made = DroppedTerms(
@@ -129,7 +130,7 @@ def drop_terms(
             "What each term is worth: elpd with it less elpd without it (standard error), and its "
             f"coefficient (posterior mean, of an sd the median, {100 * ci_prob:g} % interval)"
         ),
-        note=" ".join([*explained(fit.design, block, widths), *notes.sentences()]),
+        note=" ".join([*explained(fit.design, blocks, widths), *notes.sentences()]),
     )
     made.fits = fits
     made.likelihood_ratio = (
@@ -138,14 +139,19 @@ def drop_terms(
     return made
 
 
-def held_out_factor(design: Design, group: str | None) -> Block | None:
-    """The factor of LOGO: the named, the only one or the finest of nested ones."""
+def held_out_factors(design: Design, group: str | None) -> tuple[Block, ...]:
+    """The factors of LOGO: the named one, or the finest of nested ones, and each crossed one."""
     if group is not None or len(design.blocks) == 1:
-        return design.block(group)
-    for block in design.blocks:
-        if len(coarser(design, block)) == len(design.blocks) - 1:
-            return block
-    return None
+        return (design.block(group),)
+    within = {outer.name for block in design.blocks for outer in coarser(design, block)}
+    return tuple(block for block in design.blocks if block.name not in within)
+
+
+def logo_columns(blocks: Sequence[Block]) -> dict[str, Block]:
+    """The columns of LOGO; of several factors each has its own."""
+    if len(blocks) == 1:
+        return {"logo": blocks[0]}
+    return {f"logo[{block.name}]": block for block in blocks}
 
 
 # --- what is left out of rows and levels ----------------------------------------------------------
@@ -176,41 +182,43 @@ class Notes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """LOO and LOGO of one fit; None where there is none."""
+    """LOO and LOGO of one fit by the column of the table; None where there is none."""
 
-    loo: Elpd | None
-    logo: Elpd | None
-    block: Block | None
+    by_column: dict[str, Elpd | None]
 
     @classmethod
-    def of_whole(cls, fit: Fit, block: Block | None, *, seed: int, notes: Notes) -> Scores:
+    def of_whole(cls, fit: Fit, blocks: Sequence[Block], *, seed: int, notes: Notes) -> Scores:
         """Of the fit with all terms."""
-        loo = attempt("loo", "with all", fit.loo, notes)
-        logo = None
-        if block is not None:
-            logo = attempt(
-                "logo", "with all", lambda: fit.logo(block.name, random_seed=seed), notes
-            )
-        return cls(loo=loo, logo=logo, block=block)
+        found = {"loo": attempt("loo", "with all", fit.loo, notes)}
+        for name, block in logo_columns(blocks).items():
+            score = partial(fit.logo, block.name, random_seed=seed)
+            found[name] = attempt(name, "with all", score, notes)
+        return cls(by_column=found)
 
     @classmethod
     def of_part(
-        cls, less: Fit, fit: Fit, block: Block | None, *, seed: int, notes: Notes, label: str
+        cls,
+        less: Fit,
+        fit: Fit,
+        blocks: Sequence[Block],
+        *,
+        seed: int,
+        notes: Notes,
+        label: str,
     ) -> Scores:
         """Of a fit without a term."""
         told = f"without {label}"
-        loo = attempt("loo", told, less.loo, notes)
-        logo = None
-        if block is not None:
-            logo = attempt("logo", told, lambda: level_score(less, fit, block, seed=seed), notes)
-        return cls(loo=loo, logo=logo, block=block)
+        found = {"loo": attempt("loo", told, less.loo, notes)}
+        for name, block in logo_columns(blocks).items():
+            score = partial(level_score, less, fit, block, seed=seed)
+            found[name] = attempt(name, told, score, notes)
+        return cls(by_column=found)
 
     def less(self, other: Scores) -> dict[str, float]:
         """The differences and their standard errors, by column."""
         found: dict[str, float] = {}
-        names = ("loo",) if self.block is None else ("loo", "logo")
-        for name in names:
-            one, two = getattr(self, name), getattr(other, name)
+        for name, one in self.by_column.items():
+            two = other.by_column[name]
             gap = (np.nan, np.nan)
             if one is not None and two is not None:
                 gap = total(one.pointwise - two.pointwise)
@@ -350,9 +358,12 @@ def coefficient(fit: Fit, drop: Drop, column: str) -> tuple[str, Array, float]:
     return name, fit.draws.sd[block.name][:, k], float(block.columns.scale[k])
 
 
-def explained(design: Design, block: Block | None, widths: Rope) -> Iterator[str]:
+def explained(design: Design, blocks: Sequence[Block], widths: Rope) -> Iterator[str]:
     """How to read the table."""
-    levels = "" if block is None else f"; logo: one level of {block.name} with all its rows"
+    levels = "".join(
+        f"; {name}: one level of {block.name} with all its rows"
+        for name, block in logo_columns(blocks).items()
+    )
     yield (
         f"loo: one row left out{levels}. Positive: the term helps to predict what is left out; "
         f"below {SMALL:g} a difference is small, and its standard error not to be relied on."
@@ -361,9 +372,9 @@ def explained(design: Design, block: Block | None, widths: Rope) -> Iterator[str
         "P(in rope): probability that the coefficient is nearer to zero than rope, where it has no "
         f"practical importance. One sd of a numeric column, or one category, {widths.words()}."
     )
-    if block is None and design.blocks:
-        factors = " or ".join(map(repr, design.factors))
-        yield f"For logo say which of the crossed factors: drop_terms({factors})."
+    if outer := [name for name in design.factors if name not in {b.name for b in blocks}]:
+        named = " or ".join(f"drop_terms({name!r})" for name in outer)
+        yield f"To leave out others: {named}."
     if design.extras:
         yield f"Terms of the mean alone; those of {', '.join(design.extras)} stay."
 

@@ -128,8 +128,8 @@ def explained(found: Sequence[Without]) -> str:
     parts += [f"Refitted without each of {refitted} of {len(found)} levels."] if refitted else []
     if unsure:
         parts.append(
-            f"Of {unsure} levels Pareto k is too high: their figures are uncertain; "
-            "refit=True fits without each."
+            f"Pareto k is too high for {unsure} of {len(found)} levels: these figures are "
+            "uncertain; refit=True fits without each."
         )
     return " ".join(parts)
 

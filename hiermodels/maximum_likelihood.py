@@ -7,14 +7,14 @@ of the integrand at common coefficients beta and the entries theta of the triang
     H = I + Lambda' Z' W Z Lambda,      W_i = -d^2 log f(y_i) / d eta_i^2
 
 which is exact where the model is Gaussian, and what lme4 and glmmTMB maximise. The family's own
-parameters are part of beta, on their links.
+parameters are part of beta, on their links. Where their formulas have group effects, these are in z
+beside those of the mean, eta_i has an entry for each of the K parameters, and W_i is K x K.
 
 Source: Bates et al. 2015, J. Stat. Softw. 67(1); Kristensen et al. 2016, J. Stat. Softw. 70(5).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from scipy import sparse
 from scipy.optimize import minimize
 from scipy.sparse.linalg import splu
 
-from hiermodels.design import Design
+from hiermodels.design import Design, effect_columns, response_scale
 from hiermodels.errors import NotAvailableError
 from hiermodels.priors import Priors
 from hiermodels.rowwise import row_problem
@@ -64,13 +64,8 @@ def maximise(design: Design, priors: Priors) -> Maximum:
     Raises
     ------
     NotAvailableError
-        Group effects in the formula of one of the family's own parameters; a search that fails.
+        A search that fails.
     """
-    for name, extra in design.extras.items():
-        if extra.blocks:
-            raise NotAvailableError(
-                f"no maximum of the likelihood with group effects in the formula of {name}"
-            )
     objective = Objective(row_problem(design, priors), scale=response_scale(design))
     start = objective.start()
     unit = 1 / np.sqrt(np.maximum(objective.curvatures(start), FLATTEST))
@@ -82,15 +77,11 @@ def maximise(design: Design, priors: Priors) -> Maximum:
         options={"gtol": 1e-4, "eps": STEP},
     )
     if not np.isfinite(found.fun):
-        raise NotAvailableError("the search for the maximum of the likelihood failed")
+        raise NotAvailableError(
+            "the search for the maximum of the likelihood failed; drop_terms() without "
+            "likelihood_ratio says by the posterior what each term is worth"
+        )
     return Maximum(log_likelihood=-float(found.fun), n_parameters=len(start))
-
-
-def response_scale(design: Design) -> float:
-    """The unit of the linear predictor: that of the response where there is no link."""
-    if design.family.link != "identity":
-        return 1.0
-    return float(design.family.location_scale(design.response, design.offset, design.trials)[1])
 
 
 class Objective:
@@ -98,24 +89,32 @@ class Objective:
 
     def __init__(self, problem: RowProblem, *, scale: float) -> None:
         self.problem, self.scale = problem, scale
-        self.mean = problem.predictors[0]
+        self.blocks = tuple(b for p in problem.predictors for b in p.blocks)
+        self.of_mean = len(self.blocks) == len(problem.predictors[0].blocks)
         self.offsets = np.stack([p.offset for p in problem.predictors])
-        self.z = np.zeros(sum(b.n_levels * b.n_columns for b in self.mean.blocks))
-        self.Z = effect_columns(self.mean.blocks, len(problem.y))
-        self.shapes = [triangle(block) for block in self.mean.blocks]
+        self.z = np.zeros(sum(b.n_levels * b.n_columns for b in self.blocks))
+        each = [all_columns(p.blocks, len(problem.y)) for p in problem.predictors]
+        self.Z = each[0] if self.of_mean else sparse.block_diag(each, format="csr")
+        self.shapes = [triangle(block) for block in self.blocks]
 
     @property
     def n_common(self) -> int:
         return sum(p.X.shape[1] for p in self.problem.predictors)
+
+    @property
+    def units(self) -> Array:
+        """Of each predictor, (K,): the family's own parameters have a link."""
+        return np.array([self.scale, *[1.0] * (len(self.problem.predictors) - 1)])
 
     def start(self) -> Array:
         """Coefficients at the maximum without groups, and the same sd for every effect."""
         first = np.concatenate([start_of(p) for p in self.problem.predictors])
         found = minimize(self.without_groups, first, jac=True, method="BFGS")
         best = found.x if np.isfinite(found.fun) else first
+        units = self.units.repeat([len(p.blocks) for p in self.problem.predictors])
         sds = [
-            START * self.scale if row == column else 0.0
-            for rows, columns in self.shapes
+            START * unit if row == column else 0.0
+            for unit, (rows, columns) in zip(units, self.shapes, strict=True)
             for row, column in zip(rows, columns, strict=True)
         ]
         return np.concatenate([best, sds])
@@ -158,19 +157,24 @@ class Objective:
     def effects(self, theta: Array) -> OneFactor | Factors:
         """The columns of z, Z Lambda."""
         lambdas, at = [], 0
-        for block, (rows, columns) in zip(self.mean.blocks, self.shapes, strict=True):
+        for block, (rows, columns) in zip(self.blocks, self.shapes, strict=True):
             own = np.zeros((block.n_columns, block.n_columns))
             own[rows, columns] = theta[at : at + len(rows)]
             at += len(rows)
             lambdas.append(own)
-        if len(lambdas) == 1:
-            block = self.mean.blocks[0]
+        if len(lambdas) == 1 and self.of_mean:
+            block = self.blocks[0]
             return OneFactor(columns=block.Z @ lambdas[0], index=block.index, n=block.n_levels)
         every = [
             sparse.kron(sparse.eye_array(block.n_levels), own)
-            for block, own in zip(self.mean.blocks, lambdas, strict=True)
+            for block, own in zip(self.blocks, lambdas, strict=True)
         ]
-        return Factors(columns=(self.Z @ sparse.block_diag(every, format="csr")).tocsr())
+        columns = (self.Z @ sparse.block_diag(every, format="csr")).tocsr()
+        return (
+            Factors(columns=columns)
+            if self.of_mean
+            else Parts(columns=columns, n=len(self.problem.y))
+        )
 
     def laplace(self, eta: Array, of: OneFactor | Factors) -> float:
         """Newton's steps to z^, halved where they do not gain, and the value there."""
@@ -178,7 +182,7 @@ class Objective:
         for _ in range(NEWTON):
             score, weight = self.slopes(moved(eta, of.times(z)))
             gradient = of.transposed(score) - z
-            step = of.solve(np.maximum(weight, 0), gradient)
+            step = of.solve(not_negative(weight), gradient)
             gain, size = -1.0, 1.0
             for _ in range(HALVINGS):
                 new = self.integrand(eta, of, z + size * step)
@@ -206,17 +210,38 @@ class Objective:
         return value if np.isfinite(value) else -np.inf
 
     def slopes(self, eta: Array) -> tuple[Array, Array]:
-        """By the mean's predictor: the first derivative of each row, minus the second."""
-        step = ROW_STEP * self.scale
-        up, down = (self.rows(moved(eta, at))[1][0] for at in (step, -step))
-        return self.rows(eta)[1][0], (down - up) / (2 * step)
+        """The first derivative of each row, minus the second: by the predictor of the mean, (N,),
+        or by all, (K, N) and (K, K, N)."""
+        score = self.rows(eta)[1]
+        if self.of_mean:
+            return score[0], self.curvature(eta, 0)[0]
+        weight = np.stack([self.curvature(eta, k) for k in range(len(eta))])
+        return score, (weight + np.swapaxes(weight, 0, 1)) / 2
+
+    def curvature(self, eta: Array, k: int) -> Array:
+        """Minus the second derivatives by predictor k and each, (K, N)."""
+        step = np.zeros((len(eta), 1))
+        step[k] = ROW_STEP * self.units[k]
+        up, down = (self.rows(eta + at)[1] for at in (step, -step))
+        return np.asarray((down - up) / (2 * step[k]))
 
 
-def moved(eta: Array, by: Array | float) -> Array:
-    """With another predictor of the mean."""
+def moved(eta: Array, by: Array) -> Array:
+    """With another predictor of the mean, by (N,), or others of all, by (K, N)."""
+    if by.ndim == 2:
+        return eta + by
     new = eta.copy()
     new[0] += by
     return new
+
+
+def not_negative(weight: Array) -> Array:
+    """The nearest curvature of each row, (N,) or (K, K, N), along which a step goes up."""
+    if weight.ndim == 1:
+        return np.maximum(weight, 0)
+    values, vectors = np.linalg.eigh(np.moveaxis(weight, -1, 0))
+    kept = (vectors * np.maximum(values, 0)[:, None, :]) @ np.swapaxes(vectors, 1, 2)
+    return np.moveaxis(kept, 0, -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,9 +292,13 @@ class Factors:
     def transposed(self, score: Array) -> Array:
         return np.asarray(self.columns.T @ score)
 
+    def weighted(self, weight: Array) -> sparse.csr_array:
+        """W Z Lambda."""
+        return self.columns * weight[:, None]
+
     def factored(self, weight: Array) -> Any:
         U = self.columns
-        H = (U.T @ (U * weight[:, None]) + sparse.eye_array(U.shape[1])).tocsc()
+        H = (U.T @ self.weighted(weight) + sparse.eye_array(U.shape[1])).tocsc()
         symmetric = {"SymmetricMode": True}
         return splu(H, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=symmetric)
 
@@ -280,6 +309,23 @@ class Factors:
         """As of `OneFactor`."""
         diagonal = self.factored(weight).U.diagonal()
         return 0.5 * float(np.log(diagonal).sum()) if (diagonal > 0).all() else np.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts(Factors):
+    """The columns of z of the factors of several predictors, (K N, m), predictor by predictor."""
+
+    n: int
+
+    def times(self, z: Array) -> Array:
+        return np.asarray(self.columns @ z).reshape(-1, self.n)
+
+    def transposed(self, score: Array) -> Array:
+        return np.asarray(self.columns.T @ score.ravel())
+
+    def weighted(self, weight: Array) -> sparse.csr_array:
+        rows = [[sparse.diags_array(w) for w in own] for own in weight]
+        return (sparse.block_array(rows) @ self.columns).tocsr()
 
 
 def triangle(block: BlockData) -> tuple[list[int], list[int]]:
@@ -293,19 +339,12 @@ def triangle(block: BlockData) -> tuple[list[int], list[int]]:
     return [row for row, _ in places], [column for _, column in places]
 
 
-def effect_columns(blocks: tuple[BlockData, ...], n: int) -> sparse.csr_array:
-    """Z of all factors, level by level, (N, m)."""
+def all_columns(blocks: tuple[BlockData, ...], n: int) -> sparse.csr_array:
+    """Z of all factors of one predictor, (N, m)."""
     if not blocks:
         return sparse.csr_array((n, 0))
-    return sparse.hstack(list(each_columns(blocks, n)), format="csr")
-
-
-def each_columns(blocks: tuple[BlockData, ...], n: int) -> Iterator[sparse.csr_array]:
-    for block in blocks:
-        q = block.n_columns
-        at = (block.index[:, None].astype(np.int64) * q + np.arange(q)).ravel()
-        rows = np.repeat(np.arange(n), q)
-        yield sparse.csr_array((block.Z.ravel(), (rows, at)), shape=(n, block.n_levels * q))
+    each = [effect_columns(b.Z, b.index, b.n_levels) for b in blocks]
+    return sparse.hstack(each, format="csr")
 
 
 def start_of(predictor: RowPredictor) -> Array:

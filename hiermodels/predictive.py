@@ -18,7 +18,17 @@ from hiermodels.draws import Draws
 from hiermodels.errors import NotAvailableError
 from hiermodels.families import LINKS, Family, Parameter
 
-__all__ = ["Given", "cdf", "draw", "given", "log_density", "mean", "probability", "variance"]
+__all__ = [
+    "Given",
+    "cdf",
+    "draw",
+    "given",
+    "log_density",
+    "mean",
+    "probability",
+    "slope",
+    "variance",
+]
 
 type Array = np.ndarray
 #: Linear predictors by the name of the parameter, ``""`` for the mean.
@@ -114,6 +124,18 @@ def log_density(y: Array, etas: Predictors, of: Given) -> Array:
     if of.family.name == "gaussian":
         sigma = of.parameters(etas)["sigma"]
         return -0.5 * (((y - etas[""]) / sigma) ** 2 + np.log(2 * np.pi)) - np.log(sigma)
+    return kernel(y, etas, of)[0]
+
+
+def slope(y: Array, etas: Predictors, of: Given) -> Array:
+    """d log p(y) / d eta, of the linear predictor of the mean."""
+    if of.family.name == "gaussian":
+        return np.asarray((y - etas[""]) / of.parameters(etas)["sigma"] ** 2)
+    return kernel(y, etas, of)[1]
+
+
+def kernel(y: Array, etas: Predictors, of: Given) -> tuple[Array, Array]:
+    """log p(y) and its slope by the linear predictor of the mean, by the compiled likelihood."""
     from hiermodels.density.likelihoods import likelihood
 
     shape = etas[""].shape
@@ -121,12 +143,12 @@ def log_density(y: Array, etas: Predictors, of: Given) -> Array:
     # the kernel of ordered categories is told their number, that of its predictors, as trials
     default = float(len(predictors)) if of.family.categories else 1.0
     trials = np.full(shape[1], default) if of.trials is None else of.trials
-    value, _ = likelihood(of.family.name, of.family.link).evaluate(
+    value, slopes = likelihood(of.family.name, of.family.link).evaluate(
         np.broadcast_to(y, shape).ravel(),
         np.broadcast_to(trials, shape).ravel(),
         np.stack(predictors),
     )
-    return np.asarray(value).reshape(shape)
+    return np.asarray(value).reshape(shape), np.asarray(slopes[0]).reshape(shape)
 
 
 def unconstrained(etas: Predictors, of: Given) -> list[Array]:

@@ -861,8 +861,8 @@ class Fit:
 
         ``log p(y_j | y_-j)``. In Gaussian models with normal priors of the coefficients these and
         all group effects are integrated out exactly in each draw of the sds, correlations and
-        sigma; elsewhere the effects of the level and of the levels within it, by importance
-        sampling in each draw. For levels with a Pareto k beyond ArviZ's limit the model is fitted
+        sigma; elsewhere the effects of the level and of the levels within it, numerically in each
+        draw. For levels with a Pareto k beyond ArviZ's limit the model is fitted
         again without them, and their part comes from there: ``refit=None`` does so for up to 20
         levels and with a compiled engine, ``True`` always, ``False`` never, and then warns of them.
         """
@@ -905,12 +905,6 @@ class Fit:
         Variances that depend on predictors are averaged over all rows, those of the level too.
         ``.plot()`` draws the shifts.
 
-        Raises
-        ------
-        NotAvailableError
-            Beyond the Gaussian a level with levels of another factor within it; ``refit=True``
-            fits without each level.
-
         Source: Vehtari et al. 2024, JMLR 25(72), for the weights.
         """
         self._blocks(None)
@@ -933,9 +927,9 @@ class Fit:
 
         ``loo`` and ``logo`` are the elpd of the fit less that of the fit without the term, with the
         standard error of the difference: positive where the term helps to predict a row, or a level
-        of ``group`` (None: the only factor, or the finest of nested ones), that was left out. Terms
-        within an interaction stay, as does the intercept of a group that has slopes; a factor goes
-        with all its columns.
+        of ``group``, that was left out (None: of the only factor, the finest of nested ones, and of
+        each crossed one in a column ``logo[factor]``). Terms within an interaction stay, as does
+        the intercept of a group that has slopes; a factor goes with all its columns.
 
         Parameters
         ----------

@@ -16,12 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from hiermodels.design import INTERCEPT, Block, Design, coarser
+from hiermodels.design import INTERCEPT, Block, Design, coarser, effect_columns
 from hiermodels.draws import Draws, standard_covariance
 from hiermodels.expected import fitted_rows, is_linear, mean_parameters, spread_indices
 from hiermodels.points import points_of
@@ -379,27 +378,13 @@ def explained(root: Array, inverse: Array) -> Array:
     return np.where(prior > 0, 1 - left / np.where(prior > 0, prior, 1), 0.0)
 
 
-def effect_columns(design: Design) -> Any:
-    """Z of all factors, sparse: (rows, effects), level by level within a factor."""
-    from scipy import sparse
-
-    pieces = []
-    for block in design.blocks:
-        q = len(block.terms)
-        rows = np.repeat(np.arange(design.n), q)
-        columns = (block.index[:, None] * q + np.arange(q)).ravel()
-        shape = (design.n, block.n_levels * q)
-        pieces.append(
-            sparse.csr_array((block.columns.standardised.ravel(), (rows, columns)), shape=shape)
-        )
-    return sparse.hstack(pieces).tocsr()
-
-
 def reliability_many(design: Design, some: Weighted, block: Block) -> Array:
     """With several factors: the inverse over all their effects, of which the factor's blocks."""
     from scipy import sparse
 
-    z = effect_columns(design)
+    z = sparse.hstack(
+        [effect_columns(b.columns.standardised, b.index, b.n_levels) for b in design.blocks]
+    ).tocsr()
     products = (z.T @ (z * some.at(0)[:, None])).toarray()
     roots = [root_covariance(some.draws, b) for b in design.blocks]
     here, q = design.factors.index(block.name), len(block.terms)

@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 from made_up import table
 from scipy import stats
+from scipy.special import logsumexp
 
 import hiermodels as hm
 from hiermodels.building import coefficients, share_beyond_zero
 from hiermodels.errors import DataError, FormulaError, PriorError
+from hiermodels.held_out import integrated_groups
 
 SHORT = {"draws": 250, "random_seed": 3, "progressbar": False}
 REFERENCE = Path(os.environ.get("HIERMODELS_DATA", "/nowhere")).parent / "reference/reference.json"
@@ -27,7 +29,6 @@ def rehab():
         level2="hours",
         slopes="treatment",
         family="poisson",
-        logo=False,
         **SHORT,
     )
 
@@ -79,7 +80,25 @@ def test_the_steps_of_the_rehabilitation_data(rehab):
     )
     assert rehab.fits["5 slopes"] is rehab.fits["4 slope of treatment"]
     assert [s.fit.design.n for s in rehab.steps.values()] == [1000] * 6
-    assert rehab["logo_difference"].isna().all()
+
+
+def test_centres_left_out_of_each_step(rehab):
+    """The density without a centre is integrated in each draw, through the cross-level step."""
+    rows = rehab.set_index("step")
+    assert np.isfinite(rows["logo_difference"].iloc[1:]).all()
+    # what differs between rows predicts those of a new centre as well
+    worth = rows.loc["2 level 1"]
+    assert worth["logo_difference"] > 2 * worth["logo_se"]
+    last, before = rehab.steps["6 cross-level"].fit, rehab.fits["5 slopes"]
+    gap = [
+        integrated_groups(f.design, f.draws, "center", seed=SHORT["random_seed"])
+        for f in (last, before)
+    ]
+    # the harmonic mean of the density is what smoothed weights estimate with less noise: the two
+    # agree but for the tails of few centres
+    plain = np.subtract(*[-logsumexp(-g, axis=0) for g in gap])
+    error = rows.loc["6 cross-level", "logo_se"]
+    assert rows.loc["6 cross-level", "logo_difference"] == pytest.approx(plain.sum(), abs=error)
 
 
 def test_what_it_explains_is_what_the_fits_say(sites):
@@ -145,6 +164,7 @@ def test_nothing_to_build(monkeypatch):
     assert list(made["step"]) == ["1 intercepts", "2 level 1", "3 level 2", "4 slope of x"]
     assert made.steps["4 slope of x"].verdict != "yes"
     assert "no slope to explain" in str(made.answer)
+    assert made["logo_difference"].isna().all()
 
 
 def test_missing_values_cost_all_steps_the_same_rows():

@@ -23,13 +23,14 @@ from hiermodels.dropped_terms import (
     coefficient_rows,
     default_rope,
     explained,
-    held_out_factor,
+    held_out_factors,
     level_score,
     likelihood_ratios,
 )
-from hiermodels.errors import DataError, FormulaError, NotAvailableError, UnknownNameError
+from hiermodels.errors import DataError, FormulaError, UnknownNameError
 from hiermodels.fitting import Model
-from hiermodels.maximum_likelihood import maximise
+from hiermodels.maximum_likelihood import Objective, maximise
+from hiermodels.rowwise import row_problem
 from hiermodels.submodels import droppable, without
 
 SETTINGS = {"random_seed": 1, "progressbar": False}
@@ -238,10 +239,53 @@ def test_frequencies_and_known_errors():
     assert maximise(known.design, known.priors).log_likelihood == pytest.approx(wanted, abs=1e-6)
 
 
-def test_groups_in_the_zeros_have_no_maximum():
+def test_groups_in_the_zeros_are_integrated_by_laplace():
+    """Level by level: the mode by scipy, and the curvature there by differences of our own."""
+    from scipy.optimize import minimize
+
     fit = family_fit("zi_poisson", "y ~ x + (1 | g)", zi="~ 1 + (1 | g)", seed=2)
-    with pytest.raises(NotAvailableError, match="group effects in the formula of zi"):
-        maximise(fit.design, fit.priors)
+    objective = Objective(row_problem(fit.design, fit.priors), scale=1.0)
+    y, index = fit.design.response, fit.design.block("g").index
+    x = fit.design.common.standardised[:, 0]
+    intercept, slope, zeros, sd_g, sd_zeros = at = np.array([0.7, 0.3, -0.9, 0.6, 0.8])
+    total = 0.0
+    for j in range(fit.design.block("g").n_levels):
+        own = index == j
+
+        def minus(z, own=own):
+            rate = np.exp(intercept + slope * x[own] + sd_g * z[0])
+            extra = 1 / (1 + np.exp(-zeros - sd_zeros * z[1]))
+            density = (1 - extra) * stats.poisson.pmf(y[own], rate) + extra * (y[own] == 0)
+            return -np.log(density).sum() + 0.5 * z @ z
+
+        mode = minimize(minus, np.zeros(2), method="BFGS", options={"gtol": 1e-8}).x
+        e = 1e-3 * np.eye(2)
+        H = [
+            [
+                sum(a * b * minus(mode + a * e[k] + b * e[m]) for a in (1, -1) for b in (1, -1))
+                for m in (0, 1)
+            ]
+            for k in (0, 1)
+        ]
+        total += minus(mode) + 0.5 * np.log(np.linalg.det(np.array(H) / 4e-6))
+    # each level's determinant by differences of 1e-3
+    assert objective(at) == pytest.approx(total, abs=1e-4)
+    found = maximise(fit.design, fit.priors)
+    assert found.n_parameters == 5
+    assert found.log_likelihood > -total
+
+
+def test_groups_in_the_dispersion_that_are_none():
+    """Residual sds that do not differ: with their groups the likelihood is hardly higher."""
+    rng = np.random.default_rng(4)
+    g = np.repeat(np.arange(20), 10)
+    data = pd.DataFrame({"g": g.astype(str), "y": rng.normal(size=200) + rng.normal(size=20)[g]})
+    one = Model("y ~ 1 + (1 | g)", data)
+    two = Model("y ~ 1 + (1 | g)", data, dispersion="~ 1 + (1 | g)")
+    a, b = (maximise(m.design, m.priors) for m in (one, two))
+    assert b.n_parameters == a.n_parameters + 1
+    # nested models: more by half of a chi-squared with one degree at most, and never less
+    assert -1e-4 < b.log_likelihood - a.log_likelihood < 0.5 * stats.chi2.isf(1e-4, 1)
 
 
 # --- the table ------------------------------------------------------------------------------------
@@ -361,6 +405,23 @@ def test_a_level_of_a_factor_that_went_is_scored_given_the_others():
     assert found.labels == fit.design.block("pop").levels
 
 
+@pytest.mark.filterwarnings("ignore::hiermodels.errors.ImportanceWarning")
+def test_crossed_factors_are_left_out_one_by_one():
+    data = hm.load_dataset("penicillin")
+    fit = hm.fit("diameter ~ 1 + (1 | plate) + (1 | sample)", data, draws=200, **SETTINGS)
+    found = fit.drop_terms(random_seed=5, progressbar=False)
+    rows = pd.DataFrame(found).set_index("term")
+    for factor in ("plate", "sample"):
+        # without the other factor the levels of this one are as before: the same as logo()
+        other = "plate" if factor == "sample" else "sample"
+        term, less = f"(1 | {other})", found.fits[f"(1 | {other})"]
+        gap = fit.logo(factor, random_seed=5).pointwise - less.logo(factor, random_seed=5).pointwise
+        assert rows.loc[term, f"logo[{factor}]"] == pytest.approx(gap.sum(), rel=1e-6)
+    assert "logo[plate]" in found.text().splitlines()[1]
+    # every plate is a new draw of its sd, which the other plates tell little of
+    assert rows.loc["(1 | plate)", "logo[plate]"] > 4 * rows.loc["(1 | plate)", "logo[plate]_se"]
+
+
 @pytest.mark.parametrize(
     ("family", "width"),
     [("poisson", 0.1), ("bernoulli", 0.1 * np.pi / np.sqrt(3)), ("negbinomial", 0.1)],
@@ -373,15 +434,19 @@ def test_the_default_region_on_a_link(family, width):
 
 def test_crossed_factors_and_formulas_of_the_dispersion():
     crossed = made_up_fit("y ~ x + (1 | pop) + (1 | year)").design
-    told = " ".join(explained(crossed, None, Rope.of(crossed, None)))
-    assert "drop_terms('pop' or 'year')" in told
-    assert held_out_factor(crossed, None) is None
-    assert held_out_factor(crossed, "year").name == "year"
-    nested = made_up_fit("y ~ x + (1 | pop/patch)").design
-    assert held_out_factor(nested, None).name == "pop:patch"
+    blocks = held_out_factors(crossed, None)
+    assert [b.name for b in blocks] == ["pop", "year"]
+    told = " ".join(explained(crossed, blocks, Rope.of(crossed, None)))
+    assert "logo[pop]: one pop with all its rows; logo[year]: one year" in told
+    assert [b.name for b in held_out_factors(crossed, "year")] == ["year"]
+    nested = made_up_fit("y ~ x + (1 | pop/patch) + (1 | year)").design
+    blocks = held_out_factors(nested, None)
+    assert [b.name for b in blocks] == ["pop:patch", "year"]
+    told = " ".join(explained(nested, blocks, Rope.of(nested, None)))
+    assert "To leave out others: drop_terms('pop')." in told
     zeros = family_fit("zi_poisson", "y ~ x + (1 | g)", zi="~ x", seed=2).design
     assert {d.label for d in droppable(zeros)} == {"x", "(1 | g)"}
-    assert "those of zi stay" in " ".join(explained(zeros, zeros.blocks[0], Rope.of(zeros, 0.1)))
+    assert "those of zi stay" in " ".join(explained(zeros, zeros.blocks, Rope.of(zeros, 0.1)))
 
 
 def test_nothing_to_leave_out():
