@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 from hiermodels import __version__
@@ -38,6 +39,14 @@ autosummary_generate = True
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
+
+html_static_path = ["_static"]
+html_css_files = ["notebooks.css"]
+# MathJax in one file, fonts included, so that formulas need no network; without the package
+# Sphinx links to the one on the web.
+if (mathjax := find_spec("mathjax")) and mathjax.origin:
+    html_static_path.append(str(Path(mathjax.origin).parent / "static/mathjax/es5/tex-svg-full.js"))
+    mathjax_path = "tex-svg-full.js"
 
 html_theme = "pydata_sphinx_theme"
 html_title = "hiermodels"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -342,6 +343,47 @@ def test_r_runs_it(reference: dict[str, Any]) -> None:
     found = float(done.stdout.split("logLik")[-1])
     # the same optimum, to the tolerance of lme4's optimiser
     assert found == pytest.approx(reference["sleepstudy_slope_reml"]["logLik"], abs=1e-3)
+
+
+@pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed")
+@pytest.mark.parametrize(
+    ("name", "formula", "family"),
+    [
+        (
+            "dragons_sim",
+            "testScore ~ within(bodyLength, mountainRange) + between(bodyLength, mountainRange)"
+            " + (1 | mountainRange/site)",
+            "gaussian",
+        ),
+        ("bats_sim", "mass ~ species * forest + (forest | sites)", "gaussian"),
+        ("bees_sim", "Eulaema_nigrita ~ MAP + (1 | SA)", "negbinomial"),
+    ],
+)
+def test_r_finds_the_same_common_effects(name: str, formula: str, family: str) -> None:
+    """The call, as a tutorial prints it, run by R: lme4, glmmTMB for the counts."""
+    data = hm.load_dataset(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", hm.GroupingWarning)  # between() has few values
+        ours = hm.fit(formula, data, family=family, random_seed=1, progressbar=False)
+    code = ours.to_r()
+    found = "fixef(fit)$cond" if code.program == "glmmTMB" else "fixef(fit)"
+    lines = [f'data <- read.csv("{DATA / f"{name}.csv"}")', str(code), f'cat("EFFECTS", {found})']
+    done = subprocess.run(
+        ["Rscript", "-e", "\n".join(lines)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if "there is no package called" in done.stderr:
+        pytest.skip(f"R has no {code.program}")
+    assert done.returncode == 0, done.stderr
+    theirs = np.array(done.stdout.split("EFFECTS")[-1].split(), dtype=float)
+    table = ours.fixef()
+    # a maximum and a posterior mean under weak priors: near on the scale of what is not known,
+    # where a column that R read in another way would be far off
+    off = (table["estimate"].to_numpy() - theirs) / table["sd"].to_numpy()
+    assert np.abs(off).max() < 0.2
 
 
 def test_the_code_for_every_program_is_said_to_be_of_it() -> None:
