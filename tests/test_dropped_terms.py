@@ -437,7 +437,7 @@ def test_crossed_factors_and_formulas_of_the_dispersion():
     blocks = held_out_factors(crossed, None)
     assert [b.name for b in blocks] == ["pop", "year"]
     told = " ".join(explained(crossed, blocks, Rope.of(crossed, None)))
-    assert "logo[pop]: one pop with all its rows; logo[year]: one year" in told
+    assert "logo[pop]: one level of pop with all its rows; logo[year]: one level of year" in told
     assert [b.name for b in held_out_factors(crossed, "year")] == ["year"]
     nested = made_up_fit("y ~ x + (1 | pop/patch) + (1 | year)").design
     blocks = held_out_factors(nested, None)
