@@ -27,7 +27,7 @@ from hiermodels import comparison
 from hiermodels.design import Block, Design
 from hiermodels.draws import Draws
 from hiermodels.effects import common_effects
-from hiermodels.errors import NotAvailableError
+from hiermodels.errors import NotAvailableError, counted
 from hiermodels.expected import is_linear
 from hiermodels.held_out import integrated_groups
 from hiermodels.printing import Table
@@ -128,7 +128,7 @@ def explained(found: Sequence[Without]) -> str:
     parts += [f"Refitted without each of {refitted} of {len(found)} levels."] if refitted else []
     if unsure:
         parts.append(
-            f"Of {unsure} levels Pareto k is too high: their figures are uncertain; "
+            f"Of {counted(unsure, 'level')} Pareto k is too high: the figures are uncertain; "
             "refit=True fits without each."
         )
     return " ".join(parts)

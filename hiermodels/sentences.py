@@ -20,6 +20,7 @@ from scipy.special import ndtri
 
 from hiermodels.design import INTERCEPT, Block, Design, coarser, nested_in
 from hiermodels.draws import Draws, standard_covariance, summarise
+from hiermodels.errors import counted
 from hiermodels.expected import is_linear
 from hiermodels.printing import format_interval
 from hiermodels.remaining import Left
@@ -93,7 +94,7 @@ def describe(
 
 
 def opening(design: Design, rows: str) -> str:
-    levels = listed([f"{b.n_levels} levels of {b.name}" for b in design.blocks])
+    levels = listed([f"{counted(b.n_levels, 'level')} of {b.name}" for b in design.blocks])
     family = f"{design.family.name} model, {design.family.link} link"
     return f"{design.response_name} of {design.n} {rows}" + (
         f" in {levels} ({family})." if levels else f" ({family})."
