@@ -10,6 +10,7 @@ imported before it is needed, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 import tempfile
@@ -65,6 +66,7 @@ FIT_EXAMPLES = """\
 Examples:
   hiermodels fit sites.csv "y ~ x + (x | site)" --seed 1 --out report
   hiermodels fit sites.csv "y ~ x + (1 | site)" --prior "x=Normal(mu=0, sigma=1)"
+  hiermodels fit messung.csv "y ~ x + (1 | ort)" --separator ";" --decimal "," --encoding cp1252
   hiermodels fit --config analysis.toml --seed 2
 """
 CONFIG = """\
@@ -187,6 +189,11 @@ Config = Annotated[
     ),
 ]
 Encoding = Annotated[str, typer.Option(help="Of the file, such as latin-1.")]
+Separator = Annotated[
+    str | None,
+    typer.Option(help="Between columns, such as ';'; a comma, in .tsv a tab, if not given."),
+]
+Decimal = Annotated[str, typer.Option(help="The mark in decimal numbers: '.' or ','.")]
 FamilyName = Annotated[
     str, typer.Option(help="gaussian, beta, binomial, poisson, negbinomial, zi_poisson, …")
 ]
@@ -235,6 +242,8 @@ class Options:
     """What every command that fits takes: a field is an option. Made by `with_options`."""
 
     encoding: Encoding = "utf-8"
+    separator: Separator = None
+    decimal: Decimal = "."
     family: FamilyName = "gaussian"
     link: Link = None
     dispersion: Dispersion = None
@@ -251,6 +260,11 @@ class Options:
     engine: Engine = "auto"
     missing: Missing = "drop"
     quiet: Quiet = False
+
+    @property
+    def of_file(self) -> dict[str, Any]:
+        """The arguments of `read_table`."""
+        return {"encoding": self.encoding, "separator": self.separator, "decimal": self.decimal}
 
     @property
     def priors(self) -> dict[str, Prior]:
@@ -297,7 +311,8 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
 #: The settings of a model and of its sampler, and what kind of value each has in a file.
 MODEL = {
-    **{"data": "path", "encoding": "text", "family": "text", "link": "text", "zi": "text"},
+    **{"data": "path", "encoding": "text", "separator": "text", "decimal": "text"},
+    **{"family": "text", "link": "text", "zi": "text"},
     **{"dispersion": "text", "priors": "texts", "weights": "text", "se": "text", "missing": "text"},
     **{"draws": "whole", "tune": "whole", "chains": "whole", "cores": "whole", "seed": "whole"},
     **{"target_accept": "number", "engine": "text", "quiet": "truth", "out": "path"},
@@ -334,11 +349,11 @@ def fit(
         from hiermodels.fitting import Model
         from hiermodels.reading import read_table
 
-        table = read_table(data, encoding=options.encoding)
+        table = read_table(data, **options.of_file)
         model = Model(formula, table, priors=options.priors, **options.of_model)
         folder = None if out is None else prepare_folder(out)
         found = sample(model, options)
-        tell_results(found, folder, data_file=data, quiet=options.quiet)
+        tell_results(found, folder, data_file=data, options=options)
 
 
 @app.command(
@@ -372,7 +387,7 @@ def compare(
         from hiermodels.reading import read_table
         from hiermodels.workflows import compare as compare_fits
 
-        table = read_table(data, encoding=options.encoding)
+        table = read_table(data, **options.of_file)
         models = {
             name: Model(text, table, **options.of_model) for name, text in named(formulas).items()
         }
@@ -454,7 +469,7 @@ def pooling(
         from hiermodels.reading import read_table
         from hiermodels.workflows import pooling as pool
 
-        table = read_table(data, encoding=options.encoding)
+        table = read_table(data, **options.of_file)
         folder = None if out is None else prepare_folder(out)
         found = pool(
             formula,
@@ -519,8 +534,9 @@ def demo(
             f"{len(data)} rows of y and x in {data['site'].nunique()} sites, "
             f"simulated; a copy is {copy}.\n"
         )
-        found = sample(Model(DEMO_FORMULA, data), Options(seed=DEMO_SEED))
-        tell_results(found, folder, data_file=copy)
+        options = Options(seed=DEMO_SEED)
+        found = sample(Model(DEMO_FORMULA, data), options)
+        tell_results(found, folder, data_file=copy, options=options)
         typer.echo(same_again(copy, folder))
 
 
@@ -624,9 +640,11 @@ def sample(model: Model, options: Options) -> Fit:
     return model.fit(**options.of_sampler)
 
 
-def tell_results(found: Fit, folder: Path | None, *, data_file: Path, quiet: bool = False) -> None:
+def tell_results(found: Fit, folder: Path | None, *, data_file: Path, options: Options) -> None:
     """Save the fit first, then print, then write the rest."""
-    found.idata["posterior"].attrs["data_file"] = data_file.as_posix()
+    attributes = found.idata["posterior"].attrs
+    attributes["data_file"] = data_file.as_posix()
+    attributes["data_reading"] = json.dumps(options.of_file)
     files = [] if folder is None else save_first(found, folder)
     shares = [found.variance_table(scale=scale).text() for scale in found.scales]
     typer.echo("\n" + "\n\n".join([found.summary().text(), *shares]))
@@ -637,7 +655,7 @@ def tell_results(found: Fit, folder: Path | None, *, data_file: Path, quiet: boo
     without_windows()
     files += [*outputs.write_tables(found, folder), *outputs.write_pictures(found, folder)]
     files += [outputs.write_summary(found, folder), found.report(folder / REPORT)]
-    tell_written(files, quiet=quiet)
+    tell_written(files, quiet=options.quiet)
 
 
 def tell_written(files: list[Path], *, quiet: bool) -> None:

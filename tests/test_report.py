@@ -286,7 +286,7 @@ def test_pictures_stand_beside_markdown_and_latex(written: Path) -> None:
     assert all((written / link.replace("%20", " ")).is_file() for link in links)
     latex = (written / "a b.tex").read_text(encoding="utf-8")
     paths = re.findall(r"\\includegraphics\[[^]]*\]\{(.*?)\}", latex)
-    assert len(paths) == 7
+    assert len(paths) == 8
     assert all((written / path).read_bytes().startswith(b"%PDF") for path in paths)
 
 
