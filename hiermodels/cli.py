@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from functools import wraps
+from functools import reduce, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
@@ -33,6 +33,8 @@ from hiermodels.errors import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hiermodels.distributions import Prior
     from hiermodels.fitting import Model
     from hiermodels.results import Fit
@@ -391,7 +393,7 @@ def compare(
         models = {
             name: Model(text, table, **options.of_model) for name, text in named(formulas).items()
         }
-        models = with_priors(models, options.priors)
+        models = with_priors(on_common_rows(models, table, options), options.priors)
         folder = None if out is None else prepare_folder(out)
         fits = {name: sample(model, options) for name, model in models.items()}
         found = compare_fits(fits, by=by, group=group)
@@ -403,6 +405,25 @@ def compare(
             for name, file in file_names(tuple(fits)).items():
                 files.append(fits[name].save(folder / f"{file}.hm"))
             tell_written(files, quiet=options.quiet)
+
+
+def on_common_rows(
+    models: dict[str, Model], table: pd.DataFrame, options: Options
+) -> dict[str, Model]:
+    """The models of the rows that are complete for all of them, for only these can be compared."""
+    from hiermodels.fitting import Model
+
+    rows = [model.design.rows.frame.index for model in models.values()]
+    common = reduce(lambda a, b: a.intersection(b, sort=False), rows)
+    if all(len(index) == len(common) for index in rows):
+        return models
+    which = f"the {counted(len(common), 'row')} that are complete for all formulas"
+    typer.echo(f"Compared on {which}.", err=True)
+    of_model = options.of_model
+    return {
+        name: Model(str(model.formula), table.loc[common], **of_model)
+        for name, model in models.items()
+    }
 
 
 def with_priors(models: dict[str, Model], given: Mapping[str, Prior]) -> dict[str, Model]:

@@ -188,7 +188,10 @@ def columns_table(design: Design) -> Table:
         {
             "column": [FURTHER.get(str(name), str(name)) for name in frame.columns],
             "role": [role(design, str(name)) for name in frame.columns],
-            "values": [values_of(frame[name]) for name in frame.columns],
+            "values": [
+                values_of(frame[name], labels="grouping factor" in role(design, str(name)))
+                for name in frame.columns
+            ],
             "missing": [missing.get(str(name), 0) for name in frame.columns],
         },
         title="Columns",
@@ -214,8 +217,10 @@ def role(design: Design, column: str) -> str:
     return ", ".join([*roles, *(["grouping factor"] if column in factors else [])])
 
 
-def values_of(column: pd.Series) -> str:
-    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+def values_of(column: pd.Series, *, labels: bool) -> str:
+    """The range of numbers, the commonest of ``labels``: a factor may be numbered, too."""
+    number = pd.api.types.is_numeric_dtype(column.dtype)
+    if number and not labels and not pd.api.types.is_bool_dtype(column.dtype):
         low, mean, high = (f"{float(f(column)):.4g}" for f in (np.min, np.mean, np.max))
         return f"{low} to {high}, mean {mean}"
     counts = column.value_counts()
