@@ -9,20 +9,32 @@ imported before it is needed, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+import inspect
+import json
 import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import reduce, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
 import typer
 
-from hiermodels.errors import HierModelsError, HierModelsWarning, PriorError, SettingsError
+from hiermodels.errors import (
+    HierModelsError,
+    HierModelsWarning,
+    PriorError,
+    SettingsError,
+    counted,
+)
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hiermodels.distributions import Prior
     from hiermodels.fitting import Model
     from hiermodels.results import Fit
@@ -56,6 +68,7 @@ FIT_EXAMPLES = """\
 Examples:
   hiermodels fit sites.csv "y ~ x + (x | site)" --seed 1 --out report
   hiermodels fit sites.csv "y ~ x + (1 | site)" --prior "x=Normal(mu=0, sigma=1)"
+  hiermodels fit messung.csv "y ~ x + (1 | ort)" --separator ";" --decimal "," --encoding cp1252
   hiermodels fit --config analysis.toml --seed 2
 """
 CONFIG = """\
@@ -178,6 +191,11 @@ Config = Annotated[
     ),
 ]
 Encoding = Annotated[str, typer.Option(help="Of the file, such as latin-1.")]
+Separator = Annotated[
+    str | None,
+    typer.Option(help="Between columns, such as ';'; a comma, in .tsv a tab, if not given."),
+]
+Decimal = Annotated[str, typer.Option(help="The mark in decimal numbers: '.' or ','.")]
 FamilyName = Annotated[
     str, typer.Option(help="gaussian, beta, binomial, poisson, negbinomial, zi_poisson, …")
 ]
@@ -220,9 +238,83 @@ Quiet = Annotated[
     bool, typer.Option("--quiet", help="Print the results alone: no progress, no notes.")
 ]
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What every command that fits takes: a field is an option. Made by `with_options`."""
+
+    encoding: Encoding = "utf-8"
+    separator: Separator = None
+    decimal: Decimal = "."
+    family: FamilyName = "gaussian"
+    link: Link = None
+    dispersion: Dispersion = None
+    zi: ZI = None
+    prior: PriorTexts = None
+    weights: Weights = None
+    se: SE = None
+    draws: Draws = 1000
+    tune: Tune = None
+    chains: Chains = 4
+    cores: Cores = None
+    seed: Seed = None
+    target_accept: TargetAccept = None
+    engine: Engine = "auto"
+    missing: Missing = "drop"
+    quiet: Quiet = False
+
+    @property
+    def of_file(self) -> dict[str, Any]:
+        """The arguments of `read_table`."""
+        return {"encoding": self.encoding, "separator": self.separator, "decimal": self.decimal}
+
+    @property
+    def priors(self) -> dict[str, Prior]:
+        from hiermodels.settings import parse_priors
+
+        return parse_priors(self.prior or ())
+
+    @property
+    def of_model(self) -> dict[str, Any]:
+        """The arguments of `Model` but the priors."""
+        names = ("family", "link", "dispersion", "zi", "weights", "se", "missing")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def of_sampler(self) -> dict[str, Any]:
+        """The arguments of `Model.fit`."""
+        names = ("draws", "tune", "chains", "cores", "target_accept", "engine")
+        given = {name: getattr(self, name) for name in names}
+        return given | {"random_seed": self.seed, "progressbar": not self.quiet}
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option for each field of `Options` instead of its ``options``."""
+    hints = get_type_hints(Options, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options = [
+        inspect.Parameter(f.name, keyword, default=f.default, annotation=hints[f.name])
+        for f in fields(Options)
+    ]
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        chosen = Options(**{option.name: given.pop(option.name) for option in options})
+        command(options=chosen, **given)
+
+    own = inspect.signature(command, eval_str=True)
+    kept = [p for p in own.parameters.values() if p.name != "options"]
+    signature = own.replace(parameters=[*kept, *options])
+    # typer reads both
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+    return run
+
+
 #: The settings of a model and of its sampler, and what kind of value each has in a file.
 MODEL = {
-    **{"data": "path", "encoding": "text", "family": "text", "link": "text", "zi": "text"},
+    **{"data": "path", "encoding": "text", "separator": "text", "decimal": "text"},
+    **{"family": "text", "link": "text", "zi": "text"},
     **{"dispersion": "text", "priors": "texts", "weights": "text", "se": "text", "missing": "text"},
     **{"draws": "whole", "tune": "whole", "chains": "whole", "cores": "whole", "seed": "whole"},
     **{"target_accept": "number", "engine": "text", "quiet": "truth", "out": "path"},
@@ -241,9 +333,11 @@ SETTINGS = {
     epilog="\n\n".join([FORMULAS, FIT_EXAMPLES, CONFIG, EXIT_CODES]),
     no_args_is_help=True,
 )
+@with_options
 def fit(
     data: Data,
     formula: Formula,
+    *,
     config: Config = None,
     out: Annotated[
         Path | None,
@@ -251,54 +345,17 @@ def fit(
             help="A folder for report.html, the saved fit, tables as CSV, pictures, posterior.nc."
         ),
     ] = None,
-    encoding: Encoding = "utf-8",
-    family: FamilyName = "gaussian",
-    link: Link = None,
-    dispersion: Dispersion = None,
-    zi: ZI = None,
-    prior: PriorTexts = None,
-    weights: Weights = None,
-    se: SE = None,
-    draws: Draws = 1000,
-    tune: Tune = None,
-    chains: Chains = 4,
-    cores: Cores = None,
-    seed: Seed = None,
-    target_accept: TargetAccept = None,
-    engine: Engine = "auto",
-    missing: Missing = "drop",
-    quiet: Quiet = False,
+    options: Options,
 ) -> None:
     with clean_errors():
         from hiermodels.fitting import Model
         from hiermodels.reading import read_table
-        from hiermodels.settings import parse_priors
 
-        model = Model(
-            formula,
-            read_table(data, encoding=encoding),
-            family=family,
-            link=link,
-            dispersion=dispersion,
-            zi=zi,
-            priors=parse_priors(prior or ()),
-            weights=weights,
-            se=se,
-            missing=missing,
-        )
+        table = read_table(data, **options.of_file)
+        model = Model(formula, table, priors=options.priors, **options.of_model)
         folder = None if out is None else prepare_folder(out)
-        found = sample(
-            model,
-            draws=draws,
-            tune=tune,
-            chains=chains,
-            cores=cores,
-            seed=seed,
-            target_accept=target_accept,
-            engine=engine,
-            quiet=quiet,
-        )
-        tell_results(found, folder, data_file=data, quiet=quiet)
+        found = sample(model, options)
+        tell_results(found, folder, data_file=data, options=options)
 
 
 @app.command(
@@ -307,6 +364,7 @@ def fit(
     epilog="\n\n".join([COMPARE_EXAMPLES, CONFIG, EXIT_CODES]),
     no_args_is_help=True,
 )
+@with_options
 def compare(
     data: Data,
     formulas: Annotated[
@@ -315,6 +373,7 @@ def compare(
             metavar="FORMULA...", help='Two or more, in quotes; "name: formula" gives a name.'
         ),
     ],
+    *,
     config: Config = None,
     by: Annotated[str, typer.Option(help="loo: leave a row out; logo: leave a level out.")] = "loo",
     group: Annotated[
@@ -323,61 +382,20 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="A folder for comparison.csv, .md and the saved fits.")
     ] = None,
-    encoding: Encoding = "utf-8",
-    family: FamilyName = "gaussian",
-    link: Link = None,
-    dispersion: Dispersion = None,
-    zi: ZI = None,
-    prior: PriorTexts = None,
-    weights: Weights = None,
-    se: SE = None,
-    draws: Draws = 1000,
-    tune: Tune = None,
-    chains: Chains = 4,
-    cores: Cores = None,
-    seed: Seed = None,
-    target_accept: TargetAccept = None,
-    engine: Engine = "auto",
-    missing: Missing = "drop",
-    quiet: Quiet = False,
+    options: Options,
 ) -> None:
     with clean_errors():
         from hiermodels.fitting import Model
         from hiermodels.reading import read_table
-        from hiermodels.settings import parse_priors
         from hiermodels.workflows import compare as compare_fits
 
-        table = read_table(data, encoding=encoding)
+        table = read_table(data, **options.of_file)
         models = {
-            name: Model(
-                text,
-                table,
-                family=family,
-                link=link,
-                dispersion=dispersion,
-                zi=zi,
-                weights=weights,
-                se=se,
-                missing=missing,
-            )
-            for name, text in named(formulas).items()
+            name: Model(text, table, **options.of_model) for name, text in named(formulas).items()
         }
-        models = with_priors(models, parse_priors(prior or ()))
+        models = with_priors(on_common_rows(models, table, options), options.priors)
         folder = None if out is None else prepare_folder(out)
-        fits = {
-            name: sample(
-                model,
-                draws=draws,
-                tune=tune,
-                chains=chains,
-                cores=cores,
-                seed=seed,
-                target_accept=target_accept,
-                engine=engine,
-                quiet=quiet,
-            )
-            for name, model in models.items()
-        }
+        fits = {name: sample(model, options) for name, model in models.items()}
         found = compare_fits(fits, by=by, group=group)
         typer.echo("\n" + found.text())
         if folder is not None:
@@ -386,7 +404,26 @@ def compare(
             files = write_table(found, folder, "comparison")
             for name, file in file_names(tuple(fits)).items():
                 files.append(fits[name].save(folder / f"{file}.hm"))
-            tell_written(files, quiet=quiet)
+            tell_written(files, quiet=options.quiet)
+
+
+def on_common_rows(
+    models: dict[str, Model], table: pd.DataFrame, options: Options
+) -> dict[str, Model]:
+    """The models of the rows that are complete for all of them, for only these can be compared."""
+    from hiermodels.fitting import Model
+
+    rows = [model.design.rows.frame.index for model in models.values()]
+    common = reduce(lambda a, b: a.intersection(b, sort=False), rows)
+    if all(len(index) == len(common) for index in rows):
+        return models
+    which = f"the {counted(len(common), 'row')} that are complete for all formulas"
+    typer.echo(f"Compared on {which}.", err=True)
+    of_model = options.of_model
+    return {
+        name: Model(str(model.formula), table.loc[common], **of_model)
+        for name, model in models.items()
+    }
 
 
 def with_priors(models: dict[str, Model], given: Mapping[str, Prior]) -> dict[str, Model]:
@@ -435,9 +472,11 @@ def named(formulas: list[str]) -> dict[str, str]:
     epilog="\n\n".join([POOLING_EXAMPLES, CONFIG, EXIT_CODES]),
     no_args_is_help=True,
 )
+@with_options
 def pooling(
     data: Data,
     formula: Formula,
+    *,
     config: Config = None,
     group: Annotated[
         str | None, typer.Option(help="The grouping factor, where there are several.")
@@ -445,58 +484,28 @@ def pooling(
     out: Annotated[
         Path | None, typer.Option(help="A folder for pooling.csv, scores.csv, pooling.md and .png.")
     ] = None,
-    encoding: Encoding = "utf-8",
-    family: FamilyName = "gaussian",
-    link: Link = None,
-    dispersion: Dispersion = None,
-    zi: ZI = None,
-    prior: PriorTexts = None,
-    weights: Weights = None,
-    se: SE = None,
-    draws: Draws = 1000,
-    tune: Tune = None,
-    chains: Chains = 4,
-    cores: Cores = None,
-    seed: Seed = None,
-    target_accept: TargetAccept = None,
-    engine: Engine = "auto",
-    missing: Missing = "drop",
-    quiet: Quiet = False,
+    options: Options,
 ) -> None:
     with clean_errors():
         from hiermodels.reading import read_table
-        from hiermodels.settings import parse_priors
         from hiermodels.workflows import pooling as pool
 
-        table = read_table(data, encoding=encoding)
+        table = read_table(data, **options.of_file)
         folder = None if out is None else prepare_folder(out)
         found = pool(
             formula,
             table,
             group,
-            family=family,
-            link=link,
-            dispersion=dispersion,
-            zi=zi,
-            priors=parse_priors(prior or ()),
-            weights=weights,
-            se=se,
-            draws=draws,
-            tune=tune,
-            chains=chains,
-            cores=cores,
-            random_seed=seed,
-            target_accept=target_accept,
-            engine=engine,
-            missing=missing,
-            progressbar=not quiet,
+            priors=options.priors,
+            **options.of_model,
+            **options.of_sampler,
         )
         typer.echo("\n" + found.text())
         if folder is not None:
             from hiermodels.outputs import write_pooling
 
             without_windows()
-            tell_written(write_pooling(found, folder), quiet=quiet)
+            tell_written(write_pooling(found, folder), quiet=options.quiet)
 
 
 @app.command(
@@ -546,8 +555,9 @@ def demo(
             f"{len(data)} rows of y and x in {data['site'].nunique()} sites, "
             f"simulated; a copy is {copy}.\n"
         )
-        found = sample(Model(DEMO_FORMULA, data), seed=DEMO_SEED)
-        tell_results(found, folder, data_file=copy)
+        options = Options(seed=DEMO_SEED)
+        found = sample(Model(DEMO_FORMULA, data), options)
+        tell_results(found, folder, data_file=copy, options=options)
         typer.echo(same_again(copy, folder))
 
 
@@ -644,36 +654,18 @@ def prepare_folder(path: Path) -> Path:
     return path
 
 
-def sample(
-    model: Model,
-    *,
-    seed: int | None,
-    draws: int = 1000,
-    tune: int | None = None,
-    chains: int = 4,
-    cores: int | None = None,
-    target_accept: float | None = None,
-    engine: str = "auto",
-    quiet: bool = False,
-) -> Fit:
+def sample(model: Model, options: Options) -> Fit:
     """Say what takes the time, and fit."""
-    if not quiet:
-        typer.echo(f"{model.formula}: {model.design.n} rows.")
-    return model.fit(
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        cores=cores,
-        random_seed=seed,
-        target_accept=target_accept,
-        engine=engine,
-        progressbar=not quiet,
-    )
+    if not options.quiet:
+        typer.echo(f"{model.formula}: {counted(model.design.n, 'row')}.")
+    return model.fit(**options.of_sampler)
 
 
-def tell_results(found: Fit, folder: Path | None, *, data_file: Path, quiet: bool = False) -> None:
+def tell_results(found: Fit, folder: Path | None, *, data_file: Path, options: Options) -> None:
     """Save the fit first, then print, then write the rest."""
-    found.idata["posterior"].attrs["data_file"] = data_file.as_posix()
+    attributes = found.idata["posterior"].attrs
+    attributes["data_file"] = data_file.as_posix()
+    attributes["data_reading"] = json.dumps(options.of_file)
     files = [] if folder is None else save_first(found, folder)
     shares = [found.variance_table(scale=scale).text() for scale in found.scales]
     typer.echo("\n" + "\n\n".join([found.summary().text(), *shares]))
@@ -684,7 +676,7 @@ def tell_results(found: Fit, folder: Path | None, *, data_file: Path, quiet: boo
     without_windows()
     files += [*outputs.write_tables(found, folder), *outputs.write_pictures(found, folder)]
     files += [outputs.write_summary(found, folder), found.report(folder / REPORT)]
-    tell_written(files, quiet=quiet)
+    tell_written(files, quiet=options.quiet)
 
 
 def tell_written(files: list[Path], *, quiet: bool) -> None:

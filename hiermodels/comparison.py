@@ -631,7 +631,7 @@ def check_comparable(designs: Mapping[str, Design]) -> None:
         if design.n != first.n:
             raise DataError(
                 f"{name!r} has {design.n} rows and {first_name!r} {first.n}: fit both to the same "
-                "rows, those that are complete for all formulas"
+                "rows, those that are complete for all formulas: data.dropna(subset=[...])"
             )
         if not np.array_equal(design.response, first.response):
             raise DataError(f"{name!r} and {first_name!r} {other_response(design, first)}")

@@ -16,7 +16,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from hiermodels.errors import DataError, MissingDataWarning, some_rows
+from hiermodels.errors import DataError, MissingDataWarning, counted, some_rows
 from hiermodels.formula import Formula
 
 __all__ = ["MISSING", "Rows", "select_rows"]
@@ -148,7 +148,11 @@ def complete(frame: pd.DataFrame, *, missing: str) -> Rows:
     told = ", ".join(f"{n} in {name.strip('_')!r}" for name, n in counts.items())
     kept = frame
     if counts and missing == "error":
-        raise DataError(f"missing values: {told}. missing='drop' fits the complete rows.")
+        where = "; ".join(
+            f"{name.strip('_')!r} in {some_rows(frame.index[frame[name].isna()])}"
+            for name in counts
+        )
+        raise DataError(f"missing values: {where}. missing='drop' fits the complete rows.")
     if counts:
         kept = frame.dropna()
     if kept.empty:
@@ -159,7 +163,7 @@ def complete(frame: pd.DataFrame, *, missing: str) -> Rows:
     dropped = len(frame) - len(kept)
     if dropped:
         warnings.warn(
-            f"{dropped} of {len(frame)} rows dropped, missing values: {told}",
+            f"{dropped} of {counted(len(frame), 'row')} dropped, missing values: {told}",
             MissingDataWarning,
             skip_file_prefixes=(PACKAGE,),
         )

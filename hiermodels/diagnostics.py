@@ -16,7 +16,7 @@ from hiermodels.design import Design
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Diagnostics", "diagnose"]
+__all__ = ["Diagnostics", "diagnose", "labelled_draws", "rank_counts"]
 
 #: What Vehtari et al. ask for.
 RHAT, ESS = 1.01, 400
@@ -55,6 +55,11 @@ class Diagnostics:
         """R-hat and bulk ESS of one parameter."""
         at = self.parameters.index(parameter)
         return float(self.rhat[at]), float(self.ess_bulk[at])
+
+    def fewest(self, most: int) -> tuple[int, ...]:
+        """The places of the parameters with the fewest effective draws, those first."""
+        order = sorted(range(len(self.parameters)), key=lambda k: (self.ess_bulk[k], k))
+        return tuple(order[:most])
 
     def words(self) -> list[str]:
         """One sentence for each finding, with what to do."""
@@ -112,6 +117,26 @@ def energies(tree: xr.DataTree) -> np.ndarray:
     if not whole or "sample_stats" not in tree.children or "energy" not in tree["sample_stats"]:
         return np.empty(0)
     return np.atleast_1d(bfmi(tree)["energy"].to_numpy())
+
+
+def labelled_draws(tree: xr.DataTree, design: Design) -> dict[str, np.ndarray]:
+    """The draws (chains, draws) of each parameter that is diagnosed, by its label."""
+    return dict(chosen_parameters(tree["posterior"].to_dataset(), design))
+
+
+def rank_counts(values: np.ndarray, *, bins: int = 20) -> np.ndarray:
+    """How many draws of each chain have a rank in each bin, (chains, bins).
+
+    The ranks are among the draws of all chains, in bins of equal width, so that chains that agree
+    have about draws / bins in each.
+
+    Source: Vehtari et al. 2021, Bayesian Analysis 16(2), section 4.
+    """
+    from scipy.stats import rankdata
+
+    rank = rankdata(values).reshape(values.shape)
+    edges = np.linspace(0.5, values.size + 0.5, bins + 1)
+    return np.array([np.histogram(chain, edges)[0] for chain in rank])
 
 
 def chosen_parameters(posterior: xr.Dataset, design: Design) -> list[tuple[str, np.ndarray]]:

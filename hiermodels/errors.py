@@ -107,6 +107,11 @@ def some_rows(labels: Sequence[Any]) -> str:
     return f"row{'s' if len(labels) > 1 else ''} {shown}{more}"
 
 
+def counted(n: int, what: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
 def underline(text: str, start: int, stop: int) -> str:
     """The text, and below it carets under ``text[start:stop]``, both indented by four."""
     return f"    {text}\n    {' ' * start}{'^' * max(1, stop - start)}"

@@ -14,7 +14,7 @@ import numpy as np
 from hiermodels.data import select_rows
 from hiermodels.design import SE, WEIGHTS, Design, build_design, parameter_formulas
 from hiermodels.engines import Choice, choose_engine, row_by_row
-from hiermodels.errors import lookup
+from hiermodels.errors import counted, lookup
 from hiermodels.families import family as find_family
 from hiermodels.formula import Formula, parse
 from hiermodels.nesting import Findings, find_nesting, warn_of
@@ -270,7 +270,7 @@ class Model:
         after = second["posterior"].attrs
         better = after["divergences"] < before["divergences"]
         told = (
-            f"Sampled twice: {before['divergences']} divergences at target_accept "
+            f"Sampled twice: {counted(before['divergences'], 'divergence')} at target_accept "
             f"{settings.target_accept:g}, {after['divergences']} at {shorter.target_accept:g}; "
             f"these are the draws of the {'second' if better else 'first'} try."
         )

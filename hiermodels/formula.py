@@ -380,7 +380,11 @@ class Parser:
                 "a grouping factor is a column, a:b or a/b",
                 parts[0],
                 parts[-1],
-                repair="make a column of anything else first",
+                repair=(
+                    "a name with a space in it stands in backquotes: (1 | `my site`)"
+                    if "nn" in shape
+                    else "make a column of anything else first"
+                ),
             )
         return self.expand(parts)
 
@@ -422,8 +426,11 @@ class Parser:
     def check_call(self, token: Token) -> None:
         if token.text not in FUNCTIONS and not (token.text == TRIALS and token.start == 0):
             valid = ", ".join(sorted(f for f in FUNCTIONS if not f.startswith("np.")))
+            apart = self.text[token.stop : token.stop + 1] == " "  # a unit, as in: length (cm)
+            quoted = f" A column's name with a bracket stands in backquotes: `{token.text} (...)`"
             self.fail(
                 f"no function {token.text!r} in a formula",
                 token,
-                repair=f"functions: {valid}.{did_you_mean(token.text, FUNCTIONS)}",
+                repair=f"functions: {valid}.{did_you_mean(token.text, FUNCTIONS)}"
+                + (quoted if apart else ""),
             )

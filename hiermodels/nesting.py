@@ -20,7 +20,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from hiermodels.design import INTERCEPT, Block, Design, nested_in
-from hiermodels.errors import GroupingWarning
+from hiermodels.errors import GroupingWarning, counted
 from hiermodels.families import LINKS
 from hiermodels.printing import Table
 
@@ -119,10 +119,6 @@ def warn_of(findings: Findings) -> None:
         warnings.warn(str(fault), GroupingWarning, skip_file_prefixes=(PACKAGE,))
 
 
-def some(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
-
-
 def recurring_labels(design: Design, first: Block, second: Block) -> Iterator[Finding]:
     """Labels of one factor under several levels of another: one thing, or one in each?
 
@@ -189,8 +185,8 @@ def few_levels(block: Block, *, prefix: str) -> Iterator[Finding]:
             group=block.name,
             certain=True,
             message=(
-                f"{block.name!r} has {block.n_levels} levels: its sd rests on "
-                f"{some(block.n_levels - 1, 'difference')} and its prior."
+                f"{block.name!r} has {counted(block.n_levels, 'level')}: its sd rests on "
+                f"{counted(block.n_levels - 1, 'difference')} and its prior."
             ),
             repair=(
                 f"As a common effect: {block.name} outside the bars; "

@@ -47,7 +47,7 @@ from hiermodels.prediction import (
     predictor,
     predictors,
 )
-from hiermodels.variance_plots import VariancePlots
+from hiermodels.sampler_plots import SamplerPlots
 
 if TYPE_CHECKING:
     from hiermodels.results import Fit
@@ -90,7 +90,7 @@ MOST_NAMED = 55
 
 
 @dataclass(frozen=True)
-class PredictionPlots(VariancePlots):
+class PredictionPlots(SamplerPlots):
     """All pictures of a fit: of its groups, its variance, its predictions and checks."""
 
     def predictions(

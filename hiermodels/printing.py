@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -26,6 +27,10 @@ __all__ = ["Table", "format_number", "html_table"]
 #: Columns that name a row; equal neighbours are printed once.
 KEYS = ("group", "component", "term", "level")
 MAX_ROWS = 60
+#: From here on numbers are printed as powers of ten.
+HUGE = 1e9
+#: Columns of probabilities, which have four digits after the point.
+PROBABILITY = re.compile(r"(^|_)p(_|$)")
 #: How often the short side of an interval goes into a quarter of it, where the other is a tail.
 LONG_TAIL = 5
 
@@ -154,6 +159,8 @@ class Table(pd.DataFrame):
     @staticmethod
     def column_text(frame: pd.DataFrame, name: str, lower: str, upper: str) -> list[str]:
         values = frame[name].tolist()
+        if not lower and PROBABILITY.search(name) and is_number(frame, name):
+            return [format_probability(v) for v in values]
         if not lower:
             return [format_number(v) for v in values]
         ends = zip(values, frame[lower].tolist(), frame[upper].tolist(), strict=True)
@@ -201,9 +208,19 @@ def format_number(value: Any) -> str:
     if not isinstance(value, float | np.floating):
         return str(value)
     value = float(value)
-    if value == 0 or 1e-4 <= abs(value) < 1e6:
+    if value == 0 or 1e-4 <= abs(value) < HUGE:
         return f"{value:.{max(0, 3 - magnitude(value))}f}"
-    return f"{value:.3g}"
+    return short_power(value)
+
+
+def short_power(value: float) -> str:
+    """``7.1e13``, three digits."""
+    return re.sub(r"e\+?(-?)0?", r"e\1", f"{value:.3g}")
+
+
+def format_probability(value: float) -> str:
+    """Four digits after the point in each row of a column."""
+    return "–" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
 def magnitude(value: float) -> int:
@@ -220,11 +237,15 @@ def format_interval(value: float, lower: float, upper: float) -> str:
     if any(v is None or not math.isfinite(v) for v in (value, lower, upper)):
         return format_number(value)
     width = (upper - lower) / 4
+    whole = all(float(end).is_integer() and abs(end) < HUGE for end in (lower, upper))
     if not width > 0:
-        return f"{format_number(value)} [{format_number(lower)}, {format_number(upper)}]"
+        low, high = (f"{end:.0f}" if whole else format_number(end) for end in (lower, upper))
+        return f"{low if value == lower else format_number(value)} [{low}, {high}]"
     digits = 1 - magnitude(width)
-    if max(abs(value), abs(lower), abs(upper)) >= 1e6 or digits > 8:
-        return f"{value:.3g} [{lower:.3g}, {upper:.3g}]"
+    if digits > 8:
+        return f"{short_power(value)} [{short_power(lower)}, {short_power(upper)}]"
+    if whole:  # of ranks and counts
+        return f"{fixed(value, max(digits, 0))} [{lower:.0f}, {upper:.0f}]"
     near = min(value - lower, upper - value)
     fine = digits if near <= 0 or LONG_TAIL * near > width else 1 - magnitude(near / 2)
     ends = (digits if abs(end - value) > near else fine for end in (lower, upper))
@@ -234,6 +255,8 @@ def format_interval(value: float, lower: float, upper: float) -> str:
 
 def fixed(value: float, digits: int) -> str:
     """Rounded to so many digits after the point, or before it where they are negative."""
+    if abs(value) >= HUGE:
+        return short_power(value)
     return f"{round(value, digits) + 0.0:.{max(0, digits)}f}"
 
 

@@ -24,6 +24,9 @@ __all__ = ["read_table"]
 #: The separator by the end of the file's name; a comma for all others.
 SEPARATORS = {".tsv": "\t", ".tab": "\t"}
 
+#: What can stand in a number before its decimals.
+DECIMALS = (".", ",")
+
 #: How files that are no text begin, and what to do about them.
 SIGNATURES = {
     b"PK\x03\x04": "a zip archive or an Excel workbook: save the sheet as CSV in UTF-8",
@@ -38,27 +41,52 @@ UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 CHUNK = 1 << 20
 OTHER_SEPARATORS = {
     ",": ("commas", "Give the file the ending .csv."),
-    ";": ("semicolons", "Save it with commas, and a point in decimal numbers."),
+    ";": (
+        "semicolons",
+        "Give --separator ';', and --decimal ',' if its numbers have a decimal comma.",
+    ),
     "\t": ("tabs", "Give the file the ending .tsv."),
-    "|": ("bars", "Save it with commas."),
+    "|": ("bars", "Give --separator '|'."),
 }
 
 
-def read_table(path: str | Path, *, encoding: str = "utf-8") -> pd.DataFrame:
+def read_table(
+    path: str | Path,
+    *,
+    encoding: str = "utf-8",
+    separator: str | None = None,
+    decimal: str = ".",
+) -> pd.DataFrame:
     """The table in a CSV file, or in a TSV file by the end of its name.
+
+    ``separator`` stands between columns, ``decimal`` in numbers: ``";"`` and ``","`` in files that
+    Excel writes where numbers have a decimal comma.
 
     Raises
     ------
     DataError
         No such file, a directory, not to be opened, not text, another encoding, rows of unequal
-        length, another separator, nothing in it.
+        length, another separator or decimal mark, nothing in it.
     """
     target = Path(path)
     check_encoding(encoding)
     check_text(target, encoding)
-    separator = SEPARATORS.get(target.suffix.lower(), ",")
+    check_marks(separator, decimal)
+    if separator is None:
+        separator = SEPARATORS.get(target.suffix.lower(), ",")
     check_separator(target, separator, encoding)
-    return parse(target, separator, encoding)
+    frame = parse(target, separator, encoding, decimal)
+    check_decimals(target, frame, decimal)
+    return frame
+
+
+def check_marks(separator: str | None, decimal: str) -> None:
+    if decimal not in DECIMALS:
+        raise DataError(f"the decimal mark {decimal!r}; it is {' or '.join(map(repr, DECIMALS))}")
+    if separator is not None and len(separator) != 1:
+        raise DataError(f"the separator {separator!r}; it is one character, such as ';'")
+    if separator == decimal:
+        raise DataError(f"{decimal!r} cannot stand between columns and in numbers, too")
 
 
 def check_encoding(encoding: str) -> None:
@@ -155,14 +183,16 @@ def line_of(path: Path, position: int) -> int:
     return lines
 
 
-def parse(path: Path, separator: str, encoding: str) -> pd.DataFrame:
+def parse(path: Path, separator: str, encoding: str, decimal: str) -> pd.DataFrame:
     import pandas as pd
 
     try:
         with warnings.catch_warnings():
             # rows longer than the header are refused below, whichever way pandas tells of them
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(path, sep=separator, encoding=encoding, low_memory=False)
+            frame = pd.read_csv(
+                path, sep=separator, encoding=encoding, decimal=decimal, low_memory=False
+            )
     except pd.errors.EmptyDataError:
         raise DataError(f"{str(path)!r} is empty") from None
     except pd.errors.ParserError as error:
@@ -204,6 +234,21 @@ def check_separator(path: Path, separator: str, encoding: str) -> None:
         if other in header:
             names = ", ".join(next(csv.reader([header], delimiter=other)))
             raise DataError(f"{str(path)!r} separates its columns by {what}: {names}. {repair}")
+
+
+def check_decimals(path: Path, frame: pd.DataFrame, decimal: str) -> None:
+    """Refuse numbers that were read as text, for then each were a category of its own."""
+    other = DECIMALS[decimal == "."]
+    number = rf"\s*[-+]?\d*(?:{re.escape(other)}\d+)?\s*"
+    for name in frame.select_dtypes(exclude=["number", "bool"]).columns:
+        values = frame[name].dropna().astype(str)
+        marked = values[values.str.contains(other, regex=False)]
+        if len(marked) and bool(values.str.fullmatch(number).all()):
+            word = "comma" if other == "," else "point"
+            raise DataError(
+                f"{str(path)!r}: the numbers in {str(name)!r} have a decimal {word}, such as "
+                f"{marked.iloc[0].strip()}. Give --decimal {other!r}."
+            )
 
 
 def some(n: int, what: str) -> str:

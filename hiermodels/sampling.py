@@ -44,8 +44,12 @@ MEMORY = 200_000_000
 MOST_SINGLE = 400_000_000
 #: Draws of each chain whose group effects are kept then.
 KEPT = 250
-FIRST_USE = "Compiling the sampler's kernels, once for this machine: about 25 s."
-FIRST_OF_ITS_KIND = "Compiling kernels for this kind of model, once for this machine: 5 to 25 s."
+#: Measured from an empty cache: 60 s of CPU in two processes, 45 s in one for the first model that
+#: is read row by row, and 1 s for a further family; the machine may have other work.
+FIRST_USE = "Compiling the sampler's kernels, once for this machine: about half a minute."
+FIRST_OF_ITS_KIND = (
+    "Compiling kernels for this kind of model, once for this machine: a second to a minute."
+)
 KEEPS = ("auto", "draws", "moments")
 #: What is kept of the sampler's own statistics, where it has them.
 STATISTICS = (

@@ -20,6 +20,7 @@ from scipy.special import ndtri
 
 from hiermodels.design import INTERCEPT, Block, Design, coarser, nested_in
 from hiermodels.draws import Draws, standard_covariance, summarise
+from hiermodels.errors import counted
 from hiermodels.expected import is_linear
 from hiermodels.printing import format_interval
 from hiermodels.remaining import Left
@@ -93,7 +94,7 @@ def describe(
 
 
 def opening(design: Design, rows: str) -> str:
-    levels = listed([f"{b.n_levels} levels of {b.name}" for b in design.blocks])
+    levels = listed([f"{counted(b.n_levels, 'level')} of {b.name}" for b in design.blocks])
     family = f"{design.family.name} model, {design.family.link} link"
     return f"{design.response_name} of {design.n} {rows}" + (
         f" in {levels} ({family})." if levels else f" ({family})."
@@ -145,10 +146,21 @@ def direction(beta: Array) -> str:
     return f"probability of this direction {told}"
 
 
+def reference(design: Design, term: str) -> str:
+    """The label that has no column: that of the rows in which all columns of the others are 0."""
+    name = term.partition("[")[0]
+    own = [k for k, t in enumerate(design.terms) if t.startswith(f"{name}[") and ":" not in t]
+    if name in design.rows.frame.columns and len(design.common.values) == design.n:
+        rest = design.rows.frame[name][~design.common.values[:, own].any(axis=1)].unique()
+        if len(rest) == 1:
+            return str(rest[0])
+    return "the reference"
+
+
 def what_changes(design: Design, k: int, term: str) -> str:
     column = design.common.values[:, k]
     if design.common.dummy[k]:
-        return f"{term} rather than the reference"
+        return f"{term} rather than {reference(design, term)}"
     if column.min() == 0 and column.max() == 1 and np.isin(column, (0.0, 1.0)).all():
         return f"{term} 1 rather than 0"
     return f"one more of {term}"

@@ -13,6 +13,7 @@ from hiermodels.design import Block, Design
 from hiermodels.diagnostics import Diagnostics
 from hiermodels.draws import Draws, summarise
 from hiermodels.engines import ENGINES
+from hiermodels.errors import counted
 from hiermodels.nesting import find_nesting
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
@@ -112,17 +113,18 @@ def add_diagnostics(table: Table, names: list[str], diagnostics: Diagnostics) ->
 
 
 def opening(design: Design, attributes: Mapping[str, Any]) -> list[str]:
-    levels = ", ".join(f"{b.name} {b.n_levels} levels" for b in design.blocks)
+    levels = ", ".join(f"{b.name} {counted(b.n_levels, 'level')}" for b in design.blocks)
     engine = str(attributes["engine"])
     lines = [
         f"{design.formula.text}",
         f"family {design.family.name}, link {design.family.link}",
-        f"{design.n} rows" + (f"; {levels}" if levels else ""),
+        counted(design.n, "row") + (f"; {levels}" if levels else ""),
         f"engine {engine}: {ENGINES[engine].words} ({attributes['engine_reason']})",
     ]
     if design.rows.n_dropped:
         counts = ", ".join(f"{n} in {c!r}" for c, n in design.rows.missing.items())
-        lines.insert(3, f"{design.rows.n_dropped} rows dropped, missing values: {counts}")
+        dropped = counted(design.rows.n_dropped, "row")
+        lines.insert(3, f"{dropped} dropped, missing values: {counts}")
     return [*lines, *find_nesting(design).lines()]
 
 

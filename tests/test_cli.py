@@ -25,6 +25,7 @@ from hiermodels import cli, outputs
 from hiermodels.errors import HierModelsWarning
 from hiermodels.fitting import Model
 from hiermodels.report import pictures
+from hiermodels.report.code import python_code
 from hiermodels.results import Fit
 from hiermodels.settings import KINDS
 
@@ -341,6 +342,31 @@ def test_compare_takes_formulas_with_names() -> None:
     assert result.stdout.split("Written:\n")[1].split() == [f"c/{name}" for name in names]
     assert hm.load("c/slope.hm").design.formula.text == "y ~ x"
     assert set(pd.read_csv("c/comparison.csv").iloc[:, 0]) == {"slope", "y ~ z"}
+
+
+@pytest.mark.usefixtures("calls", "here")
+def test_compared_are_the_rows_that_all_formulas_have() -> None:
+    frame = pd.read_csv("table.csv")
+    frame.loc[[1, 4, 8], "z"] = None
+    frame.loc[[4, 5], "x"] = None
+    frame.to_csv("gaps.csv", index=False)
+    result = run("compare", "gaps.csv", "y ~ x", "y ~ z", "--out", "c", "--quiet")
+    assert f"Compared on the {len(frame) - 4} rows that are complete" in result.stderr
+    for name in ("y_x", "y_z"):
+        kept = hm.load(f"c/{name}.hm").design.rows.frame
+        assert list(kept.index) == list(frame.drop([1, 4, 5, 8]).index)
+
+
+@pytest.mark.usefixtures("calls", "here", "short_report")
+def test_semicolons_and_decimal_commas() -> None:
+    frame = pd.read_csv("table.csv").rename(columns={"x": "größe (cm)"})
+    frame.to_csv("a.csv", index=False, sep=";", decimal=",", encoding="cp1252")
+    marks = ["--separator", ";", "--decimal", ",", "--encoding", "cp1252"]
+    run("fit", "a.csv", "y ~ `größe (cm)` + (1 | pop)", *marks, "--out", "r")
+    found = hm.load("r/fit.hm")
+    np.testing.assert_allclose(found.design.response, frame["y"])
+    expected = 'pd.read_csv("a.csv", sep=";", decimal=",", encoding="cp1252")'
+    assert expected in python_code(found, data_file="a.csv")
 
 
 @pytest.mark.usefixtures("calls", "here")

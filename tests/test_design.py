@@ -345,7 +345,8 @@ def test_missing_rows_are_counted_once():
 def test_missing_rows_can_be_refused():
     with pytest.raises(DataError) as error:
         design("y ~ x + (1 | pop)", some_nan("x", [1, 2]), missing="error")
-    assert str(error.value) == ("missing values: 2 in 'x'. missing='drop' fits the complete rows.")
+    told = "missing values: 'x' in rows 1, 2. missing='drop' fits the complete rows."
+    assert str(error.value) == told
     with pytest.raises(DataError, match="valid: 'drop', 'error'"):
         design("y ~ x", missing="ignore")
 

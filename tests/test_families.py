@@ -248,6 +248,12 @@ BAD = [
     ("beta", [0.2, 0.0, 1.0, 0.5], None, ["rows 1, 2", "squeeze", "zoi_beta", "sensitivity"]),
     ("beta", [0.2, 0.0, 0.3, 0.5], None, ["row 1", "exactly 0", "zi_beta"]),
     ("beta", [20, 30, 40, 50], None, ["divide a percentage by 100"]),
+    (
+        "beta",
+        [0, 3, 1, 250],
+        None,
+        ["share between 0 and 1. All are whole", "'poisson'", "'binomial'"],
+    ),
     ("zi_beta", [0.2, 0.0, 1.0, 0.5], None, ["row 2", "exactly 1", "zoi_beta"]),
     ("zoi_beta", [0.2, 0.0, -1.0, 0.5], None, ["row 2", "outside 0 to 1"]),
     ("poisson", [1, 2, -1, 4], None, ["row 2", "negative"]),

@@ -23,7 +23,7 @@ import hiermodels as hm
 print(hm.__file__)
 print(hm.fit("y ~ x + (x | site)", hm.load_dataset("sites"), random_seed=1).summary())
 """
-TOLD = "Compiling the sampler's kernels, once for this machine: about 25 s.\n"
+TOLD = "Compiling the sampler's kernels, once for this machine: about half a minute.\n"
 
 
 @pytest.mark.slow

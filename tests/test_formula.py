@@ -112,6 +112,10 @@ such as (1 | site)""",
     y ~ (1 | a + b)
              ^^^^^
 crossed: (1 | a) + (1 | b); nested: (1 | a/b); cells: (1 | a:b)""",
+    "y ~ (1 | my site)": """a grouping factor is a column, a:b or a/b
+    y ~ (1 | my site)
+             ^^^^^^^
+a name with a space in it stands in backquotes: (1 | `my site`)""",
     "y ~ (1 | C(a))": """a grouping factor is a column, a:b or a/b
     y ~ (1 | C(a))
              ^^^^

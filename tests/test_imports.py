@@ -68,6 +68,7 @@ ORDER = [
     "summary",
     "plots",
     "variance_plots",
+    "sampler_plots",
     "prediction_plots",
     "packing",
     "saving",

@@ -135,3 +135,26 @@ def test_what_pandas_makes_of_a_table_prints():
     assert "b upper" in beside.to_markdown()
     below = pd.concat({"a": fixef, "b": fixef}, names=["model", None])
     assert below.cells(max_rows=9)[0] == ("model", "term", "estimate", "sd")
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        ((131_000.0, 9_000.0, 1_200_000.0), "131000 [9000, 1200000]"),
+        ((440.0, 40.0, 7.123e13), "440 [40, 7.12e13]"),
+        ((1.5e-9, 1e-9, 2e-9), "1.5e-9 [1e-9, 2e-9]"),
+        ((3.12, 3.0, 4.0), "3.12 [3, 4]"),
+        ((1.993, 2.0, 2.0), "1.993 [2, 2]"),
+    ],
+)
+def test_numbers_are_plain_up_to_a_billion(interval, text):
+    names = ("estimate", "lower", "upper")
+    shown = Table([interval], columns=names).text().splitlines()
+    assert shown[1].strip() == text
+
+
+def test_probabilities_have_the_same_digits():
+    shown = Table({"p_best": [1.0, 0.0123, 0.0004], "sd": [1.0, 0.0123, 0.0004]})
+    _, rows = shown.cells(max_rows=9)
+    assert [row[0] for row in rows] == ["1.0000", "0.0123", "0.0004"]
+    assert [row[1] for row in rows] == ["1.000", "0.01230", "0.0004000"]

@@ -76,7 +76,12 @@ REFUSED = {
         b"y;x\n1,5;2\n",
         "utf-8",
         "'semicolons.csv' separates its columns by semicolons: y, x. "
-        "Save it with commas, and a point in decimal numbers.",
+        "Give --separator ';', and --decimal ',' if its numbers have a decimal comma.",
+    ),
+    "decimals.csv": (
+        b'y,x,d\n"1,5","2",1.1.24\n,"3",2.1.24\n',
+        "utf-8",
+        "'decimals.csv': the numbers in 'y' have a decimal comma, such as 1,5. Give --decimal ','.",
     ),
     "tabs.csv": (
         b"y\tx\n1\t2\n",
@@ -139,6 +144,32 @@ def test_read(name: str, content: bytes, encoding: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     frame = read_table(tmp_path / name, encoding=encoding)
     assert frame.to_dict("list") == {"y": [1], "site": ["Malmö"]}
+
+
+def test_semicolons_and_decimal_commas(tmp_path: Path) -> None:
+    """As Excel writes them, with labels and dates that are no numbers."""
+    path = tmp_path / "a.csv"
+    path.write_bytes("Höhe;Ort;Tag\n1,5;A,1;1.2.2024\n-2;B;3.2.2024\n;;\n".encode("cp1252"))
+    frame = read_table(path, encoding="cp1252", separator=";", decimal=",").dropna()
+    expected = {"Höhe": [1.5, -2.0], "Ort": ["A,1", "B"], "Tag": ["1.2.2024", "3.2.2024"]}
+    assert frame.to_dict("list") == expected
+    path.write_text("y;x\n1.5;1\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"'y' have a decimal point, such as 1.5. Give --decimal"):
+        read_table(path, separator=";", decimal=",")
+
+
+@pytest.mark.parametrize(
+    ("marks", "message"),
+    [
+        ({"separator": ";;"}, "it is one character"),
+        ({"decimal": ";"}, "it is '.' or ','"),
+        ({"separator": ",", "decimal": ","}, "in numbers, too"),
+    ],
+)
+def test_marks_that_cannot_be(marks: dict[str, str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(UTF_8)
+    with pytest.raises(DataError, match=message):
+        read_table(tmp_path / "a.csv", **marks)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("chunk", range(1, 9))

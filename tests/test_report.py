@@ -128,9 +128,9 @@ def test_the_page_needs_nothing_from_outside(written: Path, page: Page) -> None:
     assert str(policy).startswith("default-src 'none'")
 
 
-def test_every_picture_has_words_and_is_the_smaller_file(page: Page) -> None:
+def test_every_picture_has_words_and_a_file(page: Page) -> None:
     pictures = page.of("img")
-    assert len(pictures) == 7
+    assert len(pictures) == 8
     for picture in pictures:
         assert len(str(picture["alt"])) > 30
         kind, data = re.fullmatch(r"data:(image/\S+?);base64,(\S+)", str(picture["src"])).groups()  # type: ignore[union-attr]
@@ -282,11 +282,11 @@ def test_code_cannot_leave_its_quotes() -> None:
 def test_pictures_stand_beside_markdown_and_latex(written: Path) -> None:
     text = (written / "a b.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\((a%20b_files/[\w.]+)\)", text)
-    assert len(links) == 7
+    assert len(links) == 8
     assert all((written / link.replace("%20", " ")).is_file() for link in links)
     latex = (written / "a b.tex").read_text(encoding="utf-8")
     paths = re.findall(r"\\includegraphics\[[^]]*\]\{(.*?)\}", latex)
-    assert len(paths) == 7
+    assert len(paths) == 8
     assert all((written / path).read_bytes().startswith(b"%PDF") for path in paths)
 
 

@@ -106,7 +106,7 @@ def test_dropped_rows_stand_in_the_summary():
     data.loc[3, "x"] = np.nan
     with pytest.warns(MissingDataWarning):
         fit = made_up_fit("y ~ x + (1 | pop)", data)
-    assert "1 rows dropped, missing values: 1 in 'x'" in fit.summary().text()
+    assert "1 row dropped, missing values: 1 in 'x'" in fit.summary().text()
 
 
 def test_diagnostics_in_words():
@@ -148,7 +148,7 @@ def test_tables_are_frames_that_print(fit):
         (1234.4, 1100.2, 1366.6, "1234 [1100, 1367]"),
         (0.00047, 0.00003, 0.00252, "0.00047 [0.00003, 0.00252]"),
         (-0.001, -0.4, 0.4, "0.00 [-0.40, 0.40]"),
-        (5.0, 5.0, 5.0, "5.000 [5.000, 5.000]"),
+        (5.0, 5.0, 5.0, "5 [5, 5]"),
     ],
 )
 def test_digits_follow_the_interval(value, lower, upper, text):

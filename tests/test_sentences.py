@@ -71,7 +71,7 @@ def test_categories_and_switches():
     data = table().assign(treated=lambda d: (d["x"] > 10).astype(int))
     fit = made_up_fit("y ~ f + treated + (1 | pop)", data)
     assert sentence(fit, "treated 1 rather than 0")
-    found = sentence(fit, "f[low] rather than the reference")
+    found = sentence(fit, "f[low] rather than high")
     assert "f[mid]" not in found
 
 

@@ -113,9 +113,7 @@ def check_positive(observed: Observed) -> None:
 def check_unit(observed: Observed, *, zeros: bool, ones: bool) -> None:
     """0 < y < 1, with ``zeros`` also 0, with ``ones`` also 1."""
     y = observed.values
-    remedy = "It is a share between 0 and 1"
-    remedy += "; divide a percentage by 100." if y.max() <= 100 else "."
-    observed.check((y < 0) | (y > 1), "is outside 0 to 1", remedy)
+    observed.check((y < 0) | (y > 1), "is outside 0 to 1", share_remedy(y))
     bad = ((y == 0) & (not zeros)) | ((y == 1) & (not ones))
     if bad.any():
         has_ones = bool((y == 1).any())
@@ -130,6 +128,18 @@ def check_unit(observed: Observed, *, zeros: bool, ones: bool) -> None:
             f"of their own: family={own}.",
         )
     check_spread(observed)
+
+
+def share_remedy(y: Array) -> str:
+    """What numbers that are no shares may be: a percentage, or counts."""
+    remedy = "It is a share between 0 and 1"
+    remedy += "; divide a percentage by 100." if 0 <= y.min() and y.max() <= 100 else "."
+    if np.all((y >= 0) & (y == np.floor(y))):
+        remedy += (
+            " All are whole numbers: counts are family='poisson' or 'negbinomial', successes of so "
+            "many trials are family='binomial' with the response 'successes / trials'."
+        )
+    return remedy
 
 
 def check_binary(observed: Observed) -> None:

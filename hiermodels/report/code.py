@@ -75,21 +75,37 @@ def python_code(fit: Fit, *, data_file: str | None) -> str:
             "import hiermodels as hm\n\nfit = hm.from_bambi(model, idata)\n"
             'fit.report("report.html")'
         )
-    lines = ["import hiermodels as hm", *reading(data_file)]
+    marks = json.loads(str(attributes.get("data_reading", "{}")))
+    lines = ["import hiermodels as hm", *reading(data_file, marks)]
     lines += ["", "fit = hm.fit("]
     lines += [f"    {line}," for line in arguments(fit)]
     return "\n".join([*lines, ")", 'fit.report("report.html")'])
 
 
-def reading(data_file: str | None) -> list[str]:
+def reading(data_file: str | None, marks: Mapping[str, str | None]) -> list[str]:
+    """Imports and data; ``marks`` are the encoding and the marks that the file was read with."""
     if data_file is None:
         return [
             "import pandas as pd",
             "",
             'data = pd.read_csv("your_file.csv")  # or your own frame',
         ]
-    tabs = ', sep="\\t"' if data_file.lower().endswith((".tsv", ".tab")) else ""
-    return ["import pandas as pd", "", f"data = pd.read_csv({literal(data_file)}{tabs})"]
+    tabs = "\t" if data_file.lower().endswith((".tsv", ".tab")) else ","
+    given = {
+        "sep": (marks.get("separator") or tabs, ","),
+        "decimal": (marks.get("decimal"), "."),
+        "encoding": (marks.get("encoding"), "utf-8"),
+    }
+    others = [
+        f", {name}={mark(value)}"
+        for name, (value, usual) in given.items()
+        if value not in (None, usual)
+    ]
+    return ["import pandas as pd", "", f"data = pd.read_csv({literal(data_file)}{''.join(others)})"]
+
+
+def mark(value: str | None) -> str:
+    return '"\\t"' if value == "\t" else literal(str(value))
 
 
 def arguments(fit: Fit) -> list[str]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from hiermodels.checks import Check, Checks
 from hiermodels.design import Design
+from hiermodels.diagnostics import Diagnostics
 from hiermodels.equations import build_equations
 from hiermodels.errors import HierModelsError
 from hiermodels.nesting import Findings, find_nesting
@@ -187,7 +188,10 @@ def columns_table(design: Design) -> Table:
         {
             "column": [FURTHER.get(str(name), str(name)) for name in frame.columns],
             "role": [role(design, str(name)) for name in frame.columns],
-            "values": [values_of(frame[name]) for name in frame.columns],
+            "values": [
+                values_of(frame[name], labels="grouping factor" in role(design, str(name)))
+                for name in frame.columns
+            ],
             "missing": [missing.get(str(name), 0) for name in frame.columns],
         },
         title="Columns",
@@ -213,8 +217,10 @@ def role(design: Design, column: str) -> str:
     return ", ".join([*roles, *(["grouping factor"] if column in factors else [])])
 
 
-def values_of(column: pd.Series) -> str:
-    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+def values_of(column: pd.Series, *, labels: bool) -> str:
+    """The range of numbers, the commonest of ``labels``: a factor may be numbered, too."""
+    number = pd.api.types.is_numeric_dtype(column.dtype)
+    if number and not labels and not pd.api.types.is_bool_dtype(column.dtype):
         low, mean, high = (f"{float(f(column)):.4g}" for f in (np.min, np.mean, np.max))
         return f"{low} to {high}, mean {mean}"
     counts = column.value_counts()
@@ -388,8 +394,8 @@ def level_blocks(fit: Fit, ci_prob: float) -> Iterable[Block]:
             yield Picture(
                 name=f"shrinkage_{index}",
                 draw=partial(fit.plot.shrinkage, name, ci_prob=ci_prob),
-                alt=f"For each of {block.n_levels} levels of {name}: its own estimate, the one of "
-                "all together, and the hierarchical model's between them.",
+                alt=f"For each of {count(block.n_levels, 'level')} of {name}: its own estimate, "
+                "the one of all together, and the hierarchical model's between them.",
                 caption=f"What partial pooling does to the levels of {name}: the fewer rows one "
                 "has, the more it moves towards the others.",
             )
@@ -400,10 +406,10 @@ def level_blocks(fit: Fit, ci_prob: float) -> Iterable[Block]:
 def level_words(coef: Table, term: str, levels: int, name: str) -> str:
     own = coef[coef["term"] == term]
     if own.empty:
-        return f"Coefficients of {levels} levels of {name} with their intervals, sorted."
+        return f"Coefficients of {count(levels, 'level')} of {name} with their intervals, sorted."
     low, high = own.loc[own["estimate"].idxmin()], own.loc[own["estimate"].idxmax()]
     return (
-        f"{term} of {levels} levels of {name} with intervals, sorted: from "
+        f"{term} of {count(levels, 'level')} of {name} with intervals, sorted: from "
         f"{format_number(low['estimate'])} in {low['level']} to "
         f"{format_number(high['estimate'])} in {high['level']}."
     )
@@ -459,7 +465,7 @@ def listed_verdicts(checks: Checks) -> str:
 def sampler_section(fit: Fit) -> Section:
     page = fit.summary()
     found = fit.diagnostics
-    order = sorted(range(len(found.parameters)), key=lambda k: (found.ess_bulk[k], k))[:10]
+    order = found.fewest(10)
     table = Table(
         {
             "parameter": [found.parameters[k] for k in order],
@@ -475,8 +481,29 @@ def sampler_section(fit: Fit) -> Section:
     return Section(
         key="sampler",
         title="Sampler",
-        blocks=(Bullets(items=(*lines[:1], *page.sampler[1:])), Numbers(table=table)),
+        blocks=(
+            Bullets(items=(*lines[:1], *page.sampler[1:])),
+            Numbers(table=table),
+            Picture(
+                name="trace",
+                draw=fit.plot.trace,
+                alt=trace_words(found),
+                caption="The parameters with the fewest effective draws. Left: the draws of each "
+                "chain one after another, which lie on one another where chains agree. Right: how "
+                "many draws of a chain have which rank among those of all chains; the dashed line "
+                "is an even spread, and a slope or a hump a chain that is elsewhere.",
+            ),
+        ),
     )
+
+
+def trace_words(found: Diagnostics) -> str:
+    told = ", ".join(
+        f"{found.parameters[k]} (R-hat {found.rhat[k]:.3f}, "
+        f"{found.ess_bulk[k]:.0f} effective draws)"
+        for k in found.fewest(4)
+    )
+    return f"Draws of each chain in their order, and their ranks, of {told}."
 
 
 def reproduction_section(fit: Fit, data_file: str | None) -> Section:

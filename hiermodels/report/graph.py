@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hiermodels.design import Design, Predictor, coarser
+from hiermodels.errors import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,10 +51,10 @@ def graph_words(design: Design) -> str:
         parts.append(f"{predictor_name(design, predictor)} depends on {', '.join(above) or '0'}")
         for block in predictor.blocks:
             own = "sd and correlations" if block.correlated else "sd"
-            parts.append(f"b_{block.name} of {block.n_levels} levels on their {own}")
+            parts.append(f"b_{block.name} of {counted(block.n_levels, 'level')} on their {own}")
     parents = [predictor_name(design, p) for p in design.predictors]
     parents += [parameter.name for parameter in design.constants]
-    parts.append(f"{design.response_name} of {design.n} rows on {', '.join(parents)}")
+    parts.append(f"{design.response_name} of {counted(design.n, 'row')} on {', '.join(parents)}")
     return "Plate diagram: " + "; ".join(parts) + "."
 
 
@@ -117,7 +118,7 @@ def draw_graph(design: Design) -> Axes:
     left = min(0.0, response.x - response.half) - 0.12
     axis = canvas(left - 0.25, max(x, end) + 0.1)
     rows = (left, BOTTOM - 0.55, end - 0.25 - left, LOWER - BOTTOM + 1.0)
-    boxes = [(*rows, f"{design.n} rows", True)]
+    boxes = [(*rows, counted(design.n, "row"), True)]
     boxes += [(a, MIDDLE - 0.62, b - a, 1.05, words, at) for a, b, words, at in plates]
     for px, py, width, height, words, at_right in boxes:
         style = "round,pad=0,rounding_size=0.14"
@@ -164,7 +165,7 @@ def block_nodes(
         above.append(node)
     outer = coarser(design, block) if not predictor.parameter else ()
     words = cut(f"{factor}" + (f" in {outer[-1].name}" if outer else ""))
-    words += f": {block.n_levels} levels"
+    words += f": {counted(block.n_levels, 'level')}"
     label = cut(f"{prefix}b_{factor}")
     width = max(at - GAP - x, 2 * Node(label, 0, 0).half + 0.3, 0.075 * len(words) + 0.3)
     effect = Node(label, x + width / 2, MIDDLE)

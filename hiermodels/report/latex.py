@@ -6,6 +6,7 @@ first rows are set.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from hiermodels.printing import Table, is_number, latex_text
@@ -48,6 +49,8 @@ HEAD = r"""\documentclass[11pt,a4paper]{article}
   \else\usebox{\contentbox}\fi}
 \begin{document}
 """
+#: A word that no line is long enough for, and where it may be broken.
+HASH, EIGHT = re.compile(r"\b[0-9a-f]{64}\b"), re.compile(r".{8}")
 MORE = {"\u202f": r"\,", "−": "$-$", "η": r"$\eta$", "μ": r"$\mu$", "≤": r"$\le$"}
 
 
@@ -55,7 +58,8 @@ def plain(text: str) -> str:
     escaped = latex_text(" ".join(str(text).split()))
     for character, latex in MORE.items():
         escaped = escaped.replace(character, latex)
-    return escaped.replace('"', r"\textquotedbl{}")
+    escaped = escaped.replace('"', r"\textquotedbl{}")
+    return HASH.sub(lambda found: "\\allowbreak ".join(EIGHT.findall(found[0])), escaped)
 
 
 def typewriter(text: str) -> str:
