@@ -583,14 +583,14 @@ def explained(z: Array, basis: Array) -> Array:
     """The share of the variance of z that the columns of the basis explain, (S,)."""
     z = z - z.mean(axis=1, keepdims=True)
     along = np.einsum("sn,snk->sk", z, np.broadcast_to(basis, (len(z), *basis.shape[1:])))
-    return np.asarray((along**2).sum(axis=1) / (z**2).sum(axis=1))
+    return share((along**2).sum(axis=1), (z**2).sum(axis=1))
 
 
 def correlation(values: Array, line: Array) -> Array:
     """With one column of a basis, (S,)."""
     centred = values - values.mean(axis=1, keepdims=True)
     along = np.einsum("sn,sn->s", centred, np.broadcast_to(line[..., 0], centred.shape))
-    return np.asarray(along / np.sqrt((centred**2).sum(axis=1)))
+    return share(along, np.sqrt((centred**2).sum(axis=1)))
 
 
 def between(z: Array, index: Array) -> Array:
@@ -600,7 +600,12 @@ def between(z: Array, index: Array) -> Array:
     counts = np.diff(np.append(starts, len(index)))
     z = z - z.mean(axis=1, keepdims=True)
     sums = np.add.reduceat(z[:, order], starts, axis=1)
-    return np.asarray((sums**2 / counts).sum(axis=1) / (z**2).sum(axis=1))
+    return share((sums**2 / counts).sum(axis=1), (z**2).sum(axis=1))
+
+
+def share(part: Array, whole: Array) -> Array:
+    """A part of the whole; none of nothing, as where residuals are all equal."""
+    return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
 
 
 def level_checks(m: Material, block: Block) -> Iterator[Check]:
