@@ -66,9 +66,9 @@ class Diagnostics:
         ]
         if np.isinf(self.rhat[worst]):
             found.append(
-                f"A chain never moved in half of its draws ({self.parameters[worst]}): the data may "
-                "not determine the model (as many coefficients as rows). Leave out terms, or give "
-                "narrower priors."
+                f"A chain never moved in half of its draws ({self.parameters[worst]}): the data "
+                "may not determine the model (as many coefficients as rows). Leave out terms, or "
+                "give narrower priors."
             )
         elif self.rhat[worst] > RHAT:
             found.append(f"The chains do not agree (R-hat above {RHAT}): double draws and tune.")

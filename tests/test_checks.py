@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from made_up import made_up_fit, table
 from scipy import stats
 
@@ -16,6 +17,7 @@ from hiermodels.checks import (
     polynomial,
     probability,
 )
+from hiermodels.diagnostics import diagnose
 from hiermodels.errors import UnknownNameError
 from hiermodels.fitting import fit as fit_model
 
@@ -227,6 +229,30 @@ def test_without_groups_and_with_known_errors():
     found = made_up_fit("y ~ x + (1 | pop)", se="error")
     assert len(found.residuals("pearson")) == 120
     assert found.check().of("dispersion").expected == pytest.approx(1, abs=0.1)
+
+
+def test_a_saturated_model_is_checked_without_a_warning():
+    """As many coefficients as rows: what is left is nothing, and so is each share of it."""
+    data = pd.DataFrame({"y": [0.3, -1.2, 0.8], "g": ["a", "b", "c"]})
+    found = quick(data, "y ~ g").check()
+    assert all(np.isfinite([c.observed, c.expected, c.p]).all() for c in found)
+    nothing = np.zeros((2, 3))
+    assert not explained(nothing, polynomial(np.arange(3.0), 1)).any()
+    assert not between(nothing, np.arange(3)).any()
+    assert not correlation(nothing, polynomial(np.arange(3.0), 1)).any()
+
+
+def test_a_chain_that_never_moved_is_no_good_sign():
+    """R-hat of two chains that stand still is 0 / 0 (folded, they are the same)."""
+    fit = made_up_fit("y ~ x + (1 | pop)")
+    one = fit.idata["posterior"].to_dataset()
+    two = xr.concat([one, one.assign_coords(chain=[1])], dim="chain")
+    still = two["Intercept"] * 0 + xr.DataArray([-1.0, 1.0], dims="chain", coords={"chain": [0, 1]})
+    tree = xr.DataTree.from_dict({"posterior": two.assign(Intercept=still).assign_attrs(one.attrs)})
+    found = diagnose(tree, fit.design)
+    assert found.of("Intercept")[0] == np.inf
+    assert not found.good
+    assert "never moved" in " ".join(found.words())
 
 
 def test_far_rows_are_named():

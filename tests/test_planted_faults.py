@@ -1,4 +1,4 @@
-"""Quantile residuals: uniform after a fit to the model's own data, not uniform after planted faults.
+"""Quantile residuals: uniform after fits to the model's own data, not after planted faults.
 
 The commands `benchmarks.uniformity` and `benchmarks.faults` do the same for many data sets.
 """

@@ -29,8 +29,6 @@ type Size = tuple[int, ...] | None
 
 #: The median of |x| / sd of a normal distribution.
 NORMAL_MAD = 0.6744897501960817
-#: Degrees of freedom are drawn with no fewer: a sampler that has just started may be at none.
-LEAST_NU = 1e-2
 
 
 def mean_and_sd(y: Array) -> tuple[float, float]:
@@ -97,7 +95,7 @@ class Student(Gaussian):
 
     def draw(self, rng: Generator, mu: Array, aux: Auxiliary, trials: Array | None = None) -> Array:
         shape = np.broadcast_shapes(*(np.shape(v) for v in (mu, aux["nu"], aux["sigma"])))
-        return mu + aux["sigma"] * rng.standard_t(np.fmax(aux["nu"], LEAST_NU), shape)
+        return mu + aux["sigma"] * rng.standard_t(aux["nu"], shape)
 
     def cdf(self, y: Array, mu: Array, aux: Auxiliary, trials: Array | None = None) -> Array:
         return stdtr(aux["nu"], (y - mu) / aux["sigma"])
