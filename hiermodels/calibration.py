@@ -237,12 +237,15 @@ def family_structures() -> dict[str, Model]:
     }
 
 
-def every_family() -> dict[str, Model]:
-    """``x + (1 | g)`` for each family, with priors that do not depend on the response."""
+def every_family(bars: str = "(1 | g)", *, rows: int = 50, levels: int = 7) -> dict[str, Model]:
+    """``x`` and ``bars`` for each family, with priors that do not depend on the response.
+
+    ``bars`` may name ``x``, ``g``, and ``h``, of which each level has three of ``g`` within it.
+    """
     import pandas as pd
 
     rng = np.random.default_rng(2028)
-    n = 50
+    n = rows
     data = pd.DataFrame(
         {
             "y": rng.gamma(2, size=n),
@@ -253,9 +256,10 @@ def every_family() -> dict[str, Model]:
             "alive": rng.integers(0, 4, n),
             "rating": np.arange(n) % 4,
             "x": rng.normal(size=n),
-            "g": rng.choice(7, n, p=rng.dirichlet(np.full(7, 5.0))),
+            "g": rng.choice(levels, n, p=rng.dirichlet(np.full(levels, 5.0))),
         }
     )
+    data["h"] = data["g"] // 3
     responses = {
         **dict.fromkeys(("gaussian", "student", "lognormal", "gamma"), "y"),
         **dict.fromkeys(("beta", "zi_beta", "zoi_beta"), "share"),
@@ -273,16 +277,25 @@ def every_family() -> dict[str, Model]:
         "threshold": Prior("Normal", mu=0, sigma=2),
         "Intercept": Prior("Normal", mu=0.3, sigma=0.7),
     }
-    common = {"x": Prior("Normal", mu=0, sigma=0.5), "sd_g": Prior("HalfNormal", sigma=0.6)}
+    common = {"x": Prior("Normal", mu=0, sigma=0.5)}
+    half = Prior("HalfNormal", sigma=0.6)
     made: dict[str, Model] = {}
     for name, family in FAMILIES.items():
         # of the share families a precision, of negbinomial1 an excess of the variance
         phi = Prior("LogNormal", mu=0.0 if "negbinomial1" in name else 3.0, sigma=0.4)
         first = () if family.categories else ("Intercept",)
         known = own | {"phi": phi}
-        priors = common | {key: known[key] for key in (*first, *family.auxiliary)}
-        response = responses.get(name, "count")
-        made[f"{name} (1 | g)"] = Model(
-            f"{response} ~ x + (1 | g)", data, family=name, priors=priors
-        )
+        formula = f"{responses.get(name, 'count')} ~ x + {bars}"
+        sds = dict.fromkeys(sd_names(Model(formula, data, family=name)), half)
+        priors = common | sds | {key: known[key] for key in (*first, *family.auxiliary)}
+        made[f"{name} {bars}"] = Model(formula, data, family=name, priors=priors)
     return made
+
+
+def sd_names(model: Model) -> list[str]:
+    """The names of the sds of group effects, as priors take them."""
+    return [
+        f"sd_{block.name}" + (f"[{term}]" if len(block.terms) > 1 else "")
+        for block in model.design.blocks
+        for term in block.terms
+    ]

@@ -12,8 +12,15 @@ Residuals are randomised quantile residuals of one posterior draw,
 If the model is true, (y, theta_s) is distributed as (y, theta), so that these are independent and
 uniform, whatever was estimated; those of posterior means are not, they look too good. The
 probabilities p are conservative: the draws have seen the data, and stand where they fit them, so
-that with a true model p below 0.05 is rarer than one in twenty. With new group effects the rows
-of a level go together, and only one row of each level is an independent number.
+that with a true model p below 0.05 is rarer than one in twenty.
+
+With new group effects the probabilities are averaged over the effects that the same draw gives to a
+level not seen,
+
+    F_new(y | theta_s) = int F(y | theta_s, b) p(b | theta_s) db
+
+which are uniform row by row, too; but the rows of a level go together, and only one row of each
+level is an independent number.
 
 Source: Gelman, Meng & Stern 1996, Statistica Sinica 6; Johnson 2007, Bayesian Analysis 2, for one
 draw; Dunn & Smyth 1996, J. Comput. Graph. Stat. 5, for randomised residuals.
@@ -74,7 +81,7 @@ RESIDUALS = {
 LOOK, FAULT = 0.05, 0.005
 #: Draws, rows and numbers of (draws, rows) that a check takes at most.
 MOST_DRAWS, MOST_ROWS, MOST = 400, 20_000, 4_000_000
-#: Draws over which residuals with new groups are averaged.
+#: Drawn effects of a new level over which residuals with new groups are averaged.
 NEW_GROUP_DRAWS = 1000
 #: Numbers of (draws, rows) that an average takes at most, but for so many draws.
 AVERAGED, FEWEST = 400_000_000, 400
@@ -129,8 +136,8 @@ def residuals(design: Design, draws: Draws, *, kind: str, new_group: bool, seed:
     """Residuals of the rows of the fit, given their groups or with new ones.
 
     ``response`` y - E[y], ``pearson`` that over sd[y]; with new groups E and sd are over them,
-    too. ``quantile``: of one posterior draw given the groups; with new groups, drawn in each of up
-    to 1000 draws, averaged over them: uniform row by row, but rows of a level go together.
+    too. ``quantile``: of one posterior draw given the groups; with new groups averaged over 1000
+    effects of a new level at that draw: uniform row by row, but rows of a level go together.
     """
     lookup(kind, RESIDUALS, what="kind of residual")
     mean, variance = moments(design, draws, new_group=new_group, seed=seed)
@@ -203,11 +210,16 @@ def pit_ends(design: Design, draws: Draws) -> tuple[Array, Array]:
 
 
 def new_group_pit(design: Design, draws: Draws, *, seed: int) -> tuple[Array, Array]:
-    """The same with new group effects, averaged over draws: (n,)."""
-    some = some_draws(draws, NEW_GROUP_DRAWS)
-    redraw = has_groups(design)
-    target = "new_group" if redraw else "group"
-    ask = predict(design, some, target=target, kind="mean", seed=seed, redraw=redraw)
+    """The same of one draw, averaged over new group effects: (n,).
+
+    One draw and not all: averaged over the posterior, which has seen y_i, they would be too even.
+    """
+    one = one_draw(draws, seed)
+    if not has_groups(design):
+        below, upto = (v[0] for v in pit_ends(design, one))
+        return below, upto
+    many = one.without_effects(np.zeros(NEW_GROUP_DRAWS, dtype=int))
+    ask = predict(design, many, target="new_group", kind="mean", seed=seed, redraw=True)
     of = own_given(design, ask.draws)
     below, upto = np.empty(design.n), np.empty(design.n)
     for at, etas in linear_predictors(ask):
@@ -571,14 +583,14 @@ def explained(z: Array, basis: Array) -> Array:
     """The share of the variance of z that the columns of the basis explain, (S,)."""
     z = z - z.mean(axis=1, keepdims=True)
     along = np.einsum("sn,snk->sk", z, np.broadcast_to(basis, (len(z), *basis.shape[1:])))
-    return np.asarray((along**2).sum(axis=1) / (z**2).sum(axis=1))
+    return share((along**2).sum(axis=1), (z**2).sum(axis=1))
 
 
 def correlation(values: Array, line: Array) -> Array:
     """With one column of a basis, (S,)."""
     centred = values - values.mean(axis=1, keepdims=True)
     along = np.einsum("sn,sn->s", centred, np.broadcast_to(line[..., 0], centred.shape))
-    return np.asarray(along / np.sqrt((centred**2).sum(axis=1)))
+    return share(along, np.sqrt((centred**2).sum(axis=1)))
 
 
 def between(z: Array, index: Array) -> Array:
@@ -588,7 +600,12 @@ def between(z: Array, index: Array) -> Array:
     counts = np.diff(np.append(starts, len(index)))
     z = z - z.mean(axis=1, keepdims=True)
     sums = np.add.reduceat(z[:, order], starts, axis=1)
-    return np.asarray((sums**2 / counts).sum(axis=1) / (z**2).sum(axis=1))
+    return share((sums**2 / counts).sum(axis=1), (z**2).sum(axis=1))
+
+
+def share(part: Array, whole: Array) -> Array:
+    """A part of the whole; none of nothing, as where residuals are all equal."""
+    return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
 
 
 def level_checks(m: Material, block: Block) -> Iterator[Check]:

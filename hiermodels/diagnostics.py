@@ -69,7 +69,13 @@ class Diagnostics:
             f"smallest bulk ESS {self.ess_bulk[least]:.0f} ({self.parameters[least]}), "
             f"smallest tail ESS {np.nanmin(self.ess_tail):.0f}, divergences {self.divergences}"
         ]
-        if self.rhat[worst] > RHAT:
+        if np.isinf(self.rhat[worst]):
+            found.append(
+                f"A chain never moved in half of its draws ({self.parameters[worst]}): the data "
+                "may not determine the model (as many coefficients as rows). Leave out terms, or "
+                "give narrower priors."
+            )
+        elif self.rhat[worst] > RHAT:
             found.append(f"The chains do not agree (R-hat above {RHAT}): double draws and tune.")
         if self.ess_bulk[least] < ESS:
             found.append(f"Few effective draws (below {ESS}): double draws for stable intervals.")
@@ -97,15 +103,28 @@ def diagnose(tree: xr.DataTree, design: Design) -> Diagnostics:
     chosen = chosen_parameters(posterior, design)
     values = np.stack([v for _, v in chosen])  # (K, chains, draws)
     data = xr.Dataset({"x": (("chain", "draw", "k"), np.moveaxis(values, 0, -1))})
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a chain that never moved, 0 / 0
+        factor = np.atleast_1d(rhat(data)["x"].to_numpy())
     return Diagnostics(
         parameters=tuple(name for name, _ in chosen),
-        rhat=np.atleast_1d(rhat(data)["x"].to_numpy()),
+        rhat=np.where(stuck(values), np.inf, factor),
         ess_bulk=np.atleast_1d(ess(data, method="bulk")["x"].to_numpy()),
         ess_tail=np.atleast_1d(ess(data, method="tail")["x"].to_numpy()),
         divergences=int(posterior.attrs["divergences"]),
         draws_made=int(posterior.attrs["draws_made"]) * posterior.sizes["chain"],
         bfmi=energies(tree),
     )
+
+
+def stuck(values: np.ndarray) -> np.ndarray:
+    """Which parameters (K,) have a chain that never moved in one of its halves, though some did.
+
+    ``values`` (K, chains, draws). ArviZ's R-hat of them may be 0 / 0, which is no good sign.
+    """
+    halves = np.array_split(values, 2, axis=2)
+    still = np.stack([np.ptp(half, axis=2) == 0 for half in halves if half.shape[2] > 1])
+    varied = np.ptp(values.reshape(len(values), -1), axis=1) > 0
+    return np.asarray(still.any(axis=(0, 2)) & varied)
 
 
 def energies(tree: xr.DataTree) -> np.ndarray:

@@ -13,8 +13,9 @@ import numpy as np
 
 from hiermodels.data import select_rows
 from hiermodels.design import SE, WEIGHTS, Design, build_design, parameter_formulas
+from hiermodels.diagnostics import diagnose
 from hiermodels.engines import Choice, choose_engine, row_by_row
-from hiermodels.errors import counted, lookup
+from hiermodels.errors import lookup
 from hiermodels.families import family as find_family
 from hiermodels.formula import Formula, parse
 from hiermodels.nesting import Findings, find_nesting, warn_of
@@ -269,9 +270,11 @@ class Model:
         second = self._sample(choice, shorter, keep=keep)
         after = second["posterior"].attrs
         better = after["divergences"] < before["divergences"]
+        # the words of `Diagnostics` begin with R-hat, effective draws and divergences
+        figures = [diagnose(tree, self.design).words()[0] for tree in (first, second)]
         told = (
-            f"Sampled twice: {counted(before['divergences'], 'divergence')} at target_accept "
-            f"{settings.target_accept:g}, {after['divergences']} at {shorter.target_accept:g}; "
+            f"Sampled twice: first at target_accept {settings.target_accept:g} ({figures[0]}), "
+            f"then at {shorter.target_accept:g} ({figures[1]}); "
             f"these are the draws of the {'second' if better else 'first'} try."
         )
         kept = second if better else first

@@ -27,7 +27,7 @@ from hiermodels import comparison
 from hiermodels.design import Block, Design
 from hiermodels.draws import Draws
 from hiermodels.effects import common_effects
-from hiermodels.errors import NotAvailableError, counted
+from hiermodels.errors import NotAvailableError
 from hiermodels.expected import is_linear
 from hiermodels.held_out import integrated_groups
 from hiermodels.printing import Table

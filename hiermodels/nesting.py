@@ -38,6 +38,10 @@ FEW_FOR_PREDICTOR = 10
 NOTED = 0.01
 #: A share of the variance of a column that is rounding.
 ROUNDING = 1e-10
+#: Steps of a quasi-likelihood at most; the change that is none; linear predictors go no farther.
+STEPS, SMALL, FAR = 25, 1e-5, 30.0
+#: Keeps what is divided by from zero.
+EDGE = 1e-12
 PACKAGE = str(Path(__file__).parent)
 
 
@@ -287,27 +291,78 @@ def group_in_common(design: Design, block: Block) -> Iterator[Finding]:
             )
 
 
-def working_response(design: Design) -> Array:
-    """The response on the scale of the link, linearised at its mean: g(m) + (y - m) g'(m)."""
-    y, family = design.response, design.family
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A regression without group effects, linearised. Made by `line_of`, read by `contextual`.
+
+    ``columns`` (n, p) with that of the intercept; ``weights`` (n,); ``left`` (n,) what the line
+    leaves of the working response.
+    """
+
+    columns: Array
+    weights: Array
+    left: Array
+
+
+def line_of(design: Design) -> Line | None:
+    """The common effects by quasi-likelihood, on the scale of the link; None without a spread.
+
+    Counts have Var y = mu + k mu^2, k by moments of what the line leaves: otherwise the levels with
+    high means would be all that counts, though they scatter as much as the others.
+    """
+    y = design.response if design.trials is None else design.response / design.trials
+    family = design.family
+    columns = np.column_stack([np.ones(design.n), design.common.values])
+    if np.ptp(y) == 0:
+        return None
     if family.name == "lognormal":
-        return np.log(y) - design.offset
-    if family.link == "identity" or family.categories:
-        return y - design.offset
-    share = y if design.trials is None else y / design.trials
-    mean = float(np.clip(share.mean(), 1e-6, None if family.link == "log" else 1 - 1e-6))
-    near = np.array([mean * (1 - 1e-6), mean * (1 + 1e-6)])
-    slope = float(np.diff(LINKS[family.link].link(near))[0] / np.diff(near)[0])
-    return (share - mean) * slope - design.offset
+        y = np.log(y)
+    if family.name == "lognormal" or family.link == "identity" or family.categories:
+        z = y - design.offset
+        return Line(
+            columns=columns, weights=np.ones(design.n), left=z - columns @ least(columns, z)
+        )
+    link = LINKS[family.link]
+    middle = float(y.mean())
+    eta = link.link((y + middle) / 2)
+    excess = 0.0
+    for _ in range(STEPS):
+        mean = link.inverse(eta)
+        # a row that is predicted with certainty says nothing more
+        slope = (link.inverse(eta + SMALL) - link.inverse(eta - SMALL)).clip(EDGE) / (2 * SMALL)
+        weights = slope**2 / spread(design, mean, excess)
+        z = eta + (y - mean) / slope - design.offset
+        root = np.sqrt(weights)
+        line = columns @ least(columns * root[:, None], z * root)
+        before, eta = eta, np.clip(line + design.offset, -FAR, FAR)
+        excess = max(0.0, float(((y - mean) ** 2 - mean).sum() / (mean**2).sum()))
+        if np.abs(eta - before).max() < SMALL:
+            break
+    if not np.isfinite(z).all():
+        return None
+    return Line(columns=columns, weights=weights, left=z - line)
+
+
+def least(columns: Array, y: Array) -> Array:
+    """Coefficients of least squares; of columns that go together the shortest."""
+    return np.linalg.pinv(columns.T @ columns, hermitian=True) @ (columns.T @ y)
+
+
+def spread(design: Design, mean: Array, excess: float) -> Array:
+    """The variance of a response as it goes with its mean, but for a factor."""
+    if design.family.link == "log":
+        continuous = design.family.name == "gamma"
+        return np.asarray(mean**2 if continuous else mean + excess * mean**2)
+    trials = 1.0 if design.trials is None else design.trials
+    return np.asarray((mean * (1 - mean)).clip(EDGE) / trials)
 
 
 def correlated_with_levels(design: Design, block: Block) -> Iterator[Finding]:
     """A predictor whose level means go with the levels' intercepts: its slopes differ within and
     between.
 
-    The level means of the residual of the within-level regression, regressed on the level means of
-    the predictor, by least squares: t with J - 2 degrees of freedom. Source: Mundlak 1978,
-    Econometrica 46.
+    The coefficient of its level means beside the predictor itself is the difference of the two
+    slopes. Source: Mundlak 1978, Econometrica 46.
     """
     if INTERCEPT not in block.terms or block.n_levels < FEW_LEVELS:
         return
@@ -321,24 +376,42 @@ def correlated_with_levels(design: Design, block: Block) -> Iterator[Finding]:
     ]
     if not inside or any(t.startswith(("within(", "between(")) for t in design.terms):
         return
-    y = working_response(design)
-    means = np.column_stack([level_means(block, columns[:, k]) for k in range(len(design.terms))])
-    own = level_means(block, y)
-    left = columns - means[block.index]
-    slope = np.linalg.pinv(left.T @ left, hermitian=True) @ (left.T @ (y - own[block.index]))
-    intercepts = own - means @ slope
+    line = line_of(design)
+    if line is None:
+        return
     for k in inside:
-        p = slope_probability(intercepts, means[:, k])
+        means = level_means(block, columns[:, k])[block.index]
+        p = contextual_probability(line, means, block.index)
         if p < NOTED:
             yield between_finding(design.terms[k], block, p)
 
 
-def slope_probability(y: Array, x: Array) -> float:
-    """Two-sided, of a slope of zero through the points of the levels."""
-    x, y, df = x - x.mean(), y - y.mean(), len(x) - 2
-    square = float(x @ x) * float(y @ y)
-    r2 = min(float(x @ y) ** 2 / square, 1 - 1e-12) if square > 0 else 0.0
-    return float(2 * stdtr(df, -np.sqrt(r2 * df / (1 - r2))))
+def contextual_probability(line: Line, column: Array, index: Array) -> float:
+    """Two-sided, of a coefficient of zero of one more column, by the scores of the levels.
+
+        t = sum_j s_j / sqrt(sum_j (s_j / (1 - h_j))^2),    s_j = sum_(i in j) w_i m_i r_i
+
+    with what the line leaves of the column, m, and of the response and it, r; h_j the share of
+    level j in sum w m^2. What goes with a level (intercepts, slopes, overdispersion) is in the
+    scores, whatever its distribution; 1 / sum h_j^2 levels are as good as count, and are the
+    degrees of freedom. Source: Bell & McCaffrey 2002, Survey Methodology 28.
+    """
+    root = np.sqrt(line.weights)
+    wide = line.columns * root[:, None]
+    m = column * root
+    m = m - wide @ least(wide, m)
+    total = float(m @ m)
+    if total <= ROUNDING * float(((column - column.mean()) * root) @ (column * root)):
+        return 1.0
+    left = line.left * root
+    slope = float(m @ left) / total
+    scores = np.bincount(index, weights=m * (left - slope * m))
+    shares = np.bincount(index, weights=m**2) / total
+    df = 1 / float(shares @ shares) - 1
+    error = float(np.sqrt(((scores / (1 - shares).clip(SMALL)) ** 2).sum())) / total
+    if df <= 0 or error == 0:
+        return 1.0
+    return float(2 * stdtr(df, -abs(slope) / error))
 
 
 def between_finding(term: str, block: Block, p: float) -> Finding:

@@ -16,6 +16,7 @@ from hiermodels.checks import (
     polynomial,
     probability,
 )
+from hiermodels.diagnostics import diagnose, stuck
 from hiermodels.errors import UnknownNameError
 from hiermodels.fitting import fit as fit_model
 
@@ -227,6 +228,33 @@ def test_without_groups_and_with_known_errors():
     found = made_up_fit("y ~ x + (1 | pop)", se="error")
     assert len(found.residuals("pearson")) == 120
     assert found.check().of("dispersion").expected == pytest.approx(1, abs=0.1)
+
+
+def test_a_saturated_model_is_checked_without_a_warning():
+    """As many coefficients as rows: what is left is nothing, and so is each share of it."""
+    data = pd.DataFrame({"y": [0.3, -1.2, 0.8], "g": ["a", "b", "c"]})
+    found = quick(data, "y ~ g").check()
+    assert all(np.isfinite([c.observed, c.expected, c.p]).all() for c in found)
+    nothing = np.zeros((2, 3))
+    assert not explained(nothing, polynomial(np.arange(3.0), 1)).any()
+    assert not between(nothing, np.arange(3)).any()
+    assert not correlation(nothing, polynomial(np.arange(3.0), 1)).any()
+
+
+def test_a_chain_that_never_moved_is_no_good_sign():
+    """R-hat of two chains that stand still is 0 / 0 where they stand as far from their middle."""
+    rng = np.random.default_rng(2)
+    moving = rng.normal(size=(2, 50))
+    still = np.repeat([[-1.0], [1.0]], 50, axis=1)
+    half = moving.copy()
+    half[1, 25:] = 0.3
+    fixed = np.ones((2, 50))
+    assert stuck(np.stack([moving, still, half, fixed])).tolist() == [False, True, True, False]
+    tree = made_up_fit("y ~ x + (1 | pop)").idata
+    found = diagnose(tree, made_up_fit("y ~ x + (1 | pop)").design)
+    told = replace(found, rhat=np.where(np.arange(len(found.rhat)) == 0, np.inf, found.rhat))
+    assert not told.good
+    assert "never moved" in " ".join(told.words())
 
 
 def test_far_rows_are_named():

@@ -47,7 +47,12 @@ def test_the_try_with_fewer_divergences_is_kept(model, monkeypatch, counts, kept
     assert [s.target_accept for s in used] == pytest.approx([0.8, 0.9])
     assert found.diagnostics.divergences == min(counts)
     text = " ".join(found.summary().text().split())
-    assert f"Sampled twice: 5 divergences at target_accept 0.8, {counts[1]} at 0.9" in text
+    first, second = text.split("Sampled twice: first at target_accept 0.8 (")[1].split(
+        "then at 0.9 ("
+    )
+    assert "R-hat" in first
+    assert "divergences 5)" in first
+    assert f"divergences {counts[1]})" in second
     assert f"the draws of the {kept} try" in text
 
 

@@ -164,6 +164,8 @@ def pilot(model: RowModel) -> Frozen:
     x, theta = np.zeros(model.dimension), np.full(d, np.nan)
     for seed in range(1, FREEZES):
         x = find_mode(x, frozen.density, iterations=SEARCH)
+        if not np.all(np.isfinite(x)):
+            raise FloatingPointError("the search for the mode left the numbers")
         found = expand(x, frozen.words)
         frozen = frozen.changed(freeze(model, point_of(model, found), seed=seed))
         x[d:] = 0.0  # the mode of the new approximation at the same theta
