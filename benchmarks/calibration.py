@@ -1,7 +1,7 @@
 """The long calibration: ``python -m benchmarks.calibration --replications 1000``.
 
 Simulation-based calibration of the compiled engines, for the Gaussian models that `structures` of
-`hiermodels.calibration` makes and for those of other families, of `every_family` and
+`hiermodels.workflows.calibration` makes and for those of other families, of `every_family` and
 `family_structures`. Prints the p-value of every quantity. A replication takes about a tenth of a
 second of a Gaussian model, half a second of another.
 """
@@ -12,7 +12,7 @@ import argparse
 import sys
 import time
 
-from hiermodels.calibration import calibrate, every_family, family_structures, structures
+from hiermodels.workflows.calibration import calibrate, every_family, family_structures, structures
 
 ALPHA = 1e-3
 

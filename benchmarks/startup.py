@@ -20,7 +20,7 @@ HEAVY = ("numpy", "pandas", "scipy", "numba", "matplotlib", "arviz", "pytensor",
 PROGRAMS = {
     "python -c pass": "pass",
     "import hiermodels": "import hiermodels",
-    "hiermodels --help": "import sys; from hiermodels.cli import app; app(['--help'])",
+    "hiermodels --help": "import sys; from hiermodels.command.cli import app; app(['--help'])",
     "hiermodels.fit, not called": "import hiermodels; hiermodels.fit",
     "a model, not fitted": (
         "import hiermodels as hm; hm.Model('y ~ x + (x | site)', hm.load_dataset('sites'))"

@@ -21,10 +21,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from hiermodels.calibration import draw_truth, every_family
 from hiermodels.design import Design
 from hiermodels.errors import HierModelsWarning
 from hiermodels.fitting import Model
+from hiermodels.workflows.calibration import draw_truth, every_family
 
 __all__ = ["STRUCTURES", "Found", "found_in", "independent_rows", "judged"]
 

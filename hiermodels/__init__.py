@@ -5,6 +5,11 @@
     fit.variance_table()
 
 Names are loaded when they are first used, so that importing the package is quick.
+
+The way of the data: `formula` and `data` -> `design` -> `priors` -> `model` or `density` ->
+`sampling` -> `results`, strung together by `fitting`. A posterior becomes `numbers`, these become
+`labels` (tables, sentences, equations, calls of R), these `pictures` and a `report`. `workflows`
+need more than one fit; `teaching` and `command` are for the classroom and for the shell.
 """
 
 from __future__ import annotations
@@ -13,10 +18,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hiermodels import exercise as exercise
-    from hiermodels import play as play
-    from hiermodels.bridge import from_bambi
-    from hiermodels.building import build_up
     from hiermodels.datasets import list_datasets, load_dataset
     from hiermodels.errors import (
         DataError,
@@ -38,8 +39,12 @@ if TYPE_CHECKING:
     from hiermodels.fitting import Model, fit
     from hiermodels.priors import Prior
     from hiermodels.results import Fit, load
-    from hiermodels.squeezing import squeeze_sensitivity
-    from hiermodels.workflows import compare, pooling
+    from hiermodels.teaching import exercise as exercise
+    from hiermodels.teaching import play as play
+    from hiermodels.workflows.bridge import from_bambi
+    from hiermodels.workflows.building import build_up
+    from hiermodels.workflows.pooling import compare, pooling
+    from hiermodels.workflows.squeezing import squeeze_sensitivity
 
 __version__ = "0.1.0.dev0"
 
@@ -77,26 +82,26 @@ HOME = {
     "Fit": "results",
     "Model": "fitting",
     "Prior": "priors",
-    "build_up": "building",
-    "compare": "workflows",
+    "build_up": "workflows.building",
+    "compare": "workflows.pooling",
     "fit": "fitting",
-    "from_bambi": "bridge",
+    "from_bambi": "workflows.bridge",
     "list_datasets": "datasets",
     "load": "results",
     "load_dataset": "datasets",
-    "pooling": "workflows",
+    "pooling": "workflows.pooling",
     "squeeze": "families",
-    "squeeze_sensitivity": "squeezing",
+    "squeeze_sensitivity": "workflows.squeezing",
 }
 
 
 #: Modules that a user names whole: ``hm.exercise.check``, ``hm.play.shrinkage``.
-MODULES = ("exercise", "play")
+MODULES = {"exercise": "teaching.exercise", "play": "teaching.play"}
 
 
 def __getattr__(name: str) -> Any:
     if name in MODULES:
-        return import_module(f"hiermodels.{name}")
+        return import_module(f"hiermodels.{MODULES[name]}")
     if name not in __all__:
         raise AttributeError(f"module 'hiermodels' has no attribute {name!r}")
     value = getattr(import_module(f"hiermodels.{HOME.get(name, 'errors')}"), name)

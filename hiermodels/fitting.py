@@ -13,12 +13,12 @@ import numpy as np
 
 from hiermodels.data import select_rows
 from hiermodels.design import SE, WEIGHTS, Design, build_design, parameter_formulas
-from hiermodels.diagnostics import diagnose
 from hiermodels.engines import Choice, choose_engine, row_by_row
 from hiermodels.errors import lookup
 from hiermodels.families import family as find_family
 from hiermodels.formula import Formula, parse
 from hiermodels.nesting import Findings, find_nesting, warn_of
+from hiermodels.numbers.diagnostics import diagnose
 from hiermodels.posterior import reported_names
 from hiermodels.prior_predictive import prior_predictive
 from hiermodels.priors import Priors, build_priors
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
-    from hiermodels.equations import Equations
-    from hiermodels.graphs import PlateDiagram
-    from hiermodels.r_code import RCode
+    from hiermodels.labels.equations import Equations
+    from hiermodels.labels.r_code import RCode
+    from hiermodels.pictures.graphs import PlateDiagram
 
 __all__ = ["Model", "fit"]
 
@@ -139,13 +139,13 @@ class Model:
 
         To see it outside a notebook, ``.render("model")``.
         """
-        from hiermodels.graphs import plate_diagram, pymc_diagram
+        from hiermodels.pictures.graphs import plate_diagram, pymc_diagram
 
         return pymc_diagram(self.to_pymc()) if pymc else plate_diagram(self.design, self.priors)
 
     def equations(self, *, priors: bool = True) -> Equations:
         """The model in LaTeX, with its priors or without; a notebook shows it typeset."""
-        from hiermodels.equations import build_equations
+        from hiermodels.labels.equations import build_equations
 
         found = build_equations(self.design, self.priors)
         return found if priors else replace(found, priors=())
@@ -161,7 +161,7 @@ class Model:
             What Bambi does not have: a correlated block, of which the nearest is named; weights;
             known standard errors; formulas of other parameters; some families.
         """
-        from hiermodels.bambi_model import build_bambi
+        from hiermodels.labels.bambi_model import build_bambi
 
         return build_bambi(self.design, self.priors)
 
@@ -176,7 +176,7 @@ class Model:
         NotAvailableError
             A model that the program cannot fit, with the reason.
         """
-        from hiermodels.r_code import build_r
+        from hiermodels.labels.r_code import build_r
 
         return build_r(self.design, self.priors, program=program, data=data)
 

@@ -16,28 +16,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hiermodels import broom, checks, comparison, prediction, prediction_tables, tables
-from hiermodels.checks import Checks
-from hiermodels.comparison import Elpd
 from hiermodels.design import Block, Design
-from hiermodels.diagnostics import Diagnostics, diagnose
-from hiermodels.draws import Draws, stack_draws
 from hiermodels.errors import DataError, NotAvailableError
-from hiermodels.expected import is_linear
-from hiermodels.held_out import integrated_groups
-from hiermodels.icc import icc_curves
-from hiermodels.left_out import LeftOut, check_left_out, leave_rows_out
-from hiermodels.printing import Table
-from hiermodels.prior_density import log_priors
-from hiermodels.priors import Priors
-from hiermodels.ranks import rank_levels
-from hiermodels.remaining import remaining_variance
-from hiermodels.saving import read_fit, write_fit
-from hiermodels.sensitivity import sensitivities, sensitivity_table, sensitivity_tree
-from hiermodels.sentences import Sentences, describe
-from hiermodels.shrinkage import reliability
-from hiermodels.summary import Summary, build_summary
-from hiermodels.variance import (
+from hiermodels.labels import broom, prediction_tables, tables
+from hiermodels.labels.sentences import Sentences, describe
+from hiermodels.labels.summary import Summary, build_summary
+from hiermodels.numbers import checks, comparison, prediction
+from hiermodels.numbers.checks import Checks
+from hiermodels.numbers.comparison import Elpd
+from hiermodels.numbers.diagnostics import Diagnostics, diagnose
+from hiermodels.numbers.draws import Draws, stack_draws
+from hiermodels.numbers.expected import is_linear
+from hiermodels.numbers.held_out import integrated_groups
+from hiermodels.numbers.icc import icc_curves
+from hiermodels.numbers.left_out import LeftOut, check_left_out, leave_rows_out
+from hiermodels.numbers.prior_density import log_priors
+from hiermodels.numbers.ranks import rank_levels
+from hiermodels.numbers.remaining import remaining_variance
+from hiermodels.numbers.sensitivity import sensitivities, sensitivity_table, sensitivity_tree
+from hiermodels.numbers.shrinkage import reliability
+from hiermodels.numbers.variance import (
     Components,
     components,
     explained_variance,
@@ -46,14 +44,17 @@ from hiermodels.variance import (
     reportable_scales,
     strata_change,
 )
+from hiermodels.printing import Table
+from hiermodels.priors import Priors
+from hiermodels.saving import read_fit, write_fit
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from hiermodels.dropped_terms import DroppedTerms
-    from hiermodels.influence import Influence
-    from hiermodels.prediction_plots import PredictionPlots
-    from hiermodels.r_code import RCode
+    from hiermodels.labels.r_code import RCode
+    from hiermodels.pictures.predictions import PredictionPlots
+    from hiermodels.workflows.dropped_terms import DroppedTerms
+    from hiermodels.workflows.influence import Influence
 
 __all__ = ["CI_PROB", "Fit", "load"]
 
@@ -91,7 +92,7 @@ class Fit:
     @property
     def plot(self) -> PredictionPlots:
         """The pictures, such as ``fit.plot.forest("site")``, ``fit.plot.shrinkage("site")``."""
-        from hiermodels.prediction_plots import PredictionPlots
+        from hiermodels.pictures.predictions import PredictionPlots
 
         return PredictionPlots(self)
 
@@ -744,7 +745,7 @@ class Fit:
         NotAvailableError
             A model that the program cannot fit, with the reason.
         """
-        from hiermodels.r_code import build_r
+        from hiermodels.labels.r_code import build_r
 
         return build_r(self.design, self.priors, program=program, data=data)
 
@@ -885,7 +886,7 @@ class Fit:
             told=False,
         )
         seed = self._seed(random_seed)
-        found = later("refits").refit_levels(found, self, block, asked=refit, seed=seed)
+        found = later("workflows.refits").refit_levels(found, self, block, asked=refit, seed=seed)
         comparison.warn_of(found)
         return found
 
@@ -908,7 +909,7 @@ class Fit:
         Source: Vehtari et al. 2024, JMLR 25(72), for the weights.
         """
         self._blocks(None)
-        made: Influence = later("influence").influence(
+        made: Influence = later("workflows.influence").influence(
             self, group, refit=refit, ci_prob=ci_prob, seed=self._seed(random_seed)
         )
         return made
@@ -948,7 +949,7 @@ class Fit:
 
         Source: Vehtari, Gelman & Gabry 2017; Kruschke 2018 for the region and its tenth.
         """
-        made: DroppedTerms = later("dropped_terms").drop_terms(
+        made: DroppedTerms = later("workflows.dropped_terms").drop_terms(
             self,
             group,
             rope=rope,

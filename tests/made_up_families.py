@@ -10,12 +10,12 @@ import xarray as xr
 from made_up import standard_draws
 
 import hiermodels as hm
-from hiermodels.diagnostics import Diagnostics
-from hiermodels.draws import stack_draws
 from hiermodels.fitting import Model
+from hiermodels.numbers.diagnostics import Diagnostics
+from hiermodels.numbers.draws import stack_draws
+from hiermodels.numbers.prediction import linear_predictors, predict
+from hiermodels.numbers.predictive import draw, given
 from hiermodels.posterior import coordinates, dimensions
-from hiermodels.prediction import linear_predictors, predict
-from hiermodels.predictive import draw, given
 from hiermodels.results import Fit
 
 #: A response within the support of each family, to build the design; it is then drawn anew.

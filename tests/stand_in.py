@@ -16,7 +16,7 @@ import pandas as pd
 from made_up import made_up_fit
 from scipy.special import expit, ndtr
 
-from hiermodels.draws import Draws
+from hiermodels.numbers.draws import Draws
 from hiermodels.results import Fit
 
 

@@ -9,8 +9,8 @@ import pytest
 from made_up import table
 
 import hiermodels as hm
-from hiermodels.bridge import read_priors
 from hiermodels.fitting import Model
+from hiermodels.workflows.bridge import read_priors
 
 pytest.importorskip("bambi")
 

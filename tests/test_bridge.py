@@ -9,8 +9,8 @@ import xarray as xr
 from made_up import table
 
 import hiermodels as hm
-from hiermodels.bridge import from_bambi
 from hiermodels.errors import DataError, NotAvailableError
+from hiermodels.workflows.bridge import from_bambi
 
 bambi = pytest.importorskip("bambi")
 
@@ -63,7 +63,7 @@ def fit(model):
 
 def test_linear_predictor_is_bambis(model, fit):
     """eta by our design and draws, and by Bambi's own matrices and draws."""
-    from hiermodels.effects import linear_predictor
+    from hiermodels.numbers.effects import linear_predictor
 
     posterior = made_up_posterior(model)["posterior"]
     design = model.parameters["mu"].design

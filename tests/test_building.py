@@ -12,9 +12,9 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import hiermodels as hm
-from hiermodels.building import coefficients, share_beyond_zero
 from hiermodels.errors import DataError, FormulaError, PriorError
-from hiermodels.held_out import integrated_groups
+from hiermodels.numbers.held_out import integrated_groups
+from hiermodels.workflows.building import coefficients, share_beyond_zero
 
 SHORT = {"draws": 250, "random_seed": 3, "progressbar": False}
 REFERENCE = Path(os.environ.get("HIERMODELS_DATA", "/nowhere")).parent / "reference/reference.json"

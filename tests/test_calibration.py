@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hiermodels.calibration import (
+from hiermodels.workflows.calibration import (
     BINS,
     RANKED,
     Calibration,

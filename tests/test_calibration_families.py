@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hiermodels.calibration import calibrate, draw_truth, every_family, family_structures
 from hiermodels.families import FAMILIES
+from hiermodels.workflows.calibration import calibrate, draw_truth, every_family, family_structures
 
 MODELS = family_structures()
 EVERY = every_family()

@@ -8,7 +8,9 @@ import pytest
 from made_up import made_up_fit, table
 from scipy import stats
 
-from hiermodels.checks import (
+from hiermodels.errors import UnknownNameError
+from hiermodels.fitting import fit as fit_model
+from hiermodels.numbers.checks import (
     anderson,
     between,
     correlation,
@@ -16,9 +18,7 @@ from hiermodels.checks import (
     polynomial,
     probability,
 )
-from hiermodels.diagnostics import diagnose, stuck
-from hiermodels.errors import UnknownNameError
-from hiermodels.fitting import fit as fit_model
+from hiermodels.numbers.diagnostics import diagnose, stuck
 
 FORMULA = "y ~ x + (x | g)"
 
@@ -206,7 +206,7 @@ def test_new_groups_vary_more():
 
 def test_many_rows_are_thinned(monkeypatch):
     fit = made_up_fit("y ~ x + (x | pop)")
-    monkeypatch.setattr("hiermodels.checks.MOST_ROWS", 50)
+    monkeypatch.setattr("hiermodels.numbers.checks.MOST_ROWS", 50)
     found = fit.check()
     assert found.residual.shape == (50,)
     assert len(np.unique(found.rows)) == 50

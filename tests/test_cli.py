@@ -21,13 +21,13 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 import hiermodels as hm
-from hiermodels import cli, outputs
+from hiermodels.command import cli, outputs
+from hiermodels.command.settings import KINDS
 from hiermodels.errors import HierModelsWarning
 from hiermodels.fitting import Model
 from hiermodels.report import pictures
 from hiermodels.report.code import python_code
 from hiermodels.results import Fit
-from hiermodels.settings import KINDS
 
 RUN = CliRunner()
 #: The commands that take a file of settings.
@@ -531,7 +531,8 @@ def test_a_table_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.usefixtures("here")
 def test_a_terminal_that_lacks_characters() -> None:
     """A level called π, on a terminal in cp1252, is a question mark and not a traceback."""
-    code = "import sys; from hiermodels.cli import main; sys.argv = ['', 'fit', '\u03c0.csv', 'y']"
+    arguments = "sys.argv = ['', 'fit', '\u03c0.csv', 'y']"
+    code = f"import sys; from hiermodels.command.cli import main; {arguments}"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}; main()"],
         capture_output=True,

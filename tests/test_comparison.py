@@ -11,10 +11,12 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import hiermodels as hm
-from hiermodels import held_out
-from hiermodels.checks import own_given, predictors_of_rows, some_draws, take
 from hiermodels.collapsed import gaussian_problem
-from hiermodels.comparison import (
+from hiermodels.errors import DataError, ImportanceWarning, NotAvailableError, UnknownNameError
+from hiermodels.fitting import Model
+from hiermodels.numbers import held_out
+from hiermodels.numbers.checks import own_given, predictors_of_rows, some_draws, take
+from hiermodels.numbers.comparison import (
     Elpd,
     held_out_groups,
     leave_out,
@@ -22,10 +24,8 @@ from hiermodels.comparison import (
     root_covariances,
     smoothed,
 )
-from hiermodels.errors import DataError, ImportanceWarning, NotAvailableError, UnknownNameError
-from hiermodels.fitting import Model
-from hiermodels.held_out import integrated_groups
-from hiermodels.predictive import log_density
+from hiermodels.numbers.held_out import integrated_groups
+from hiermodels.numbers.predictive import log_density
 from hiermodels.results import Fit
 
 

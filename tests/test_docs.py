@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 
 import hiermodels as hm
-from hiermodels import prediction
-from hiermodels.prediction_plots import PredictionPlots
+from hiermodels.numbers import prediction
+from hiermodels.pictures.predictions import PredictionPlots
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -17,8 +17,13 @@ from made_up_families import family_fit
 from scipy import stats
 
 import hiermodels as hm
-from hiermodels.comparison import leave_out
-from hiermodels.dropped_terms import (
+from hiermodels.errors import DataError, FormulaError, UnknownNameError
+from hiermodels.fitting import Model
+from hiermodels.maximum_likelihood import Objective, maximise
+from hiermodels.numbers.comparison import leave_out
+from hiermodels.rowwise import row_problem
+from hiermodels.submodels import droppable, without
+from hiermodels.workflows.dropped_terms import (
     Rope,
     coefficient_rows,
     default_rope,
@@ -27,11 +32,6 @@ from hiermodels.dropped_terms import (
     level_score,
     likelihood_ratios,
 )
-from hiermodels.errors import DataError, FormulaError, UnknownNameError
-from hiermodels.fitting import Model
-from hiermodels.maximum_likelihood import Objective, maximise
-from hiermodels.rowwise import row_problem
-from hiermodels.submodels import droppable, without
 
 SETTINGS = {"random_seed": 1, "progressbar": False}
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import hiermodels as hm
-from hiermodels.diagnostics import diagnose
+from hiermodels.numbers.diagnostics import diagnose
 
 
 @pytest.fixture(scope="module")

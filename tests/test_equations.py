@@ -12,9 +12,9 @@ from matplotlib.mathtext import MathTextParser
 
 from hiermodels.data import select_rows
 from hiermodels.design import SE, WEIGHTS, build_design
-from hiermodels.equations import Equations, build_equations, escape_text, number
 from hiermodels.families import family
 from hiermodels.formula import parse
+from hiermodels.labels.equations import Equations, build_equations, escape_text, number
 from hiermodels.priors import Prior, build_priors
 
 N = 120

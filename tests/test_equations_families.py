@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from test_response import rows
 
-from hiermodels.equations import DISTRIBUTIONS
 from hiermodels.families import FAMILIES
 from hiermodels.fitting import Model
+from hiermodels.labels.equations import DISTRIBUTIONS
 
 RESPONSES = {"beta": "share", "lognormal": "y", "gamma": "y", "bernoulli": "seen", "student": "y"}
 RESPONSES |= {"gaussian": "y", "binomial": "alive / total", "ordinal": "rating"}

@@ -12,10 +12,10 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 import hiermodels as hm
-from hiermodels import exercise
 from hiermodels.errors import DataError, UnknownNameError
-from hiermodels.exercise import Exercise
-from hiermodels.tutorial_exercises import EXERCISES, schools_table
+from hiermodels.teaching import exercise
+from hiermodels.teaching.exercise import Exercise
+from hiermodels.teaching.tutorial_exercises import EXERCISES, schools_table
 
 ROOT = Path(__file__).parents[1]
 

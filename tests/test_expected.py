@@ -9,15 +9,15 @@ from scipy import integrate, stats
 from scipy.special import expit, ndtr
 from stand_in import FAMILIES, fit_of, with_formula
 
-from hiermodels.expected import (
+from hiermodels.numbers.expected import (
     expected_response,
     fitted_variances,
     quadrature_points,
     residual_variance,
     shared_variances,
 )
-from hiermodels.points import points_of
-from hiermodels.variance import components
+from hiermodels.numbers.points import points_of
+from hiermodels.numbers.variance import components
 
 #: Of one draw: the others are the same.
 ONE = slice(0, 1)

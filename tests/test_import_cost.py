@@ -26,7 +26,7 @@ HEAVY = (
 
 HELP = """
 from typer.testing import CliRunner
-from hiermodels.cli import app
+from hiermodels.command.cli import app
 assert CliRunner().invoke(app, ["--help"]).exit_code == 0
 assert CliRunner().invoke(app, ["fit", "--help"]).exit_code == 0
 """

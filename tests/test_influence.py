@@ -9,8 +9,8 @@ from scipy.special import expit, gammaln, logsumexp
 
 import hiermodels as hm
 from hiermodels.errors import ImportanceWarning, UnknownNameError
-from hiermodels.influence import Weighted, estimand_names, smoothed, weighted_quantile
-from hiermodels.refits import acceptance_ratio, level_density, without_level
+from hiermodels.workflows.influence import Weighted, estimand_names, smoothed, weighted_quantile
+from hiermodels.workflows.refits import acceptance_ratio, level_density, without_level
 
 SETTINGS = {"random_seed": 3, "progressbar": False, "draws": 1500}
 FORMULA = "y ~ x + (1 | g)"

@@ -9,8 +9,8 @@ import xarray as xr
 from scipy import special, stats
 from test_response import rows
 
-from hiermodels.draws import stack_draws
 from hiermodels.fitting import Model
+from hiermodels.numbers.draws import stack_draws
 from hiermodels.posterior import coordinates, dimensions, label_draws, reported_names
 
 MODELS = {

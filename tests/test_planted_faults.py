@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hiermodels.calibration import every_family
+from hiermodels.workflows.calibration import every_family
 
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # the benchmarks are no part of the package

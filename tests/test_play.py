@@ -15,9 +15,9 @@ from scipy.integrate import quad
 from scipy.stats import norm, t
 
 import hiermodels as hm
-from hiermodels import play
-from hiermodels.balanced import NU, RANGES, Settings, make_picture
 from hiermodels.errors import DataError, NotAvailableError
+from hiermodels.teaching import play
+from hiermodels.teaching.balanced import NU, RANGES, Settings, make_picture
 
 mpl.use("Agg")
 

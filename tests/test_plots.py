@@ -19,7 +19,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from hiermodels.errors import DataError, UnknownNameError
-from hiermodels.plots import KINDS, Plots, draw_forest, draw_shrinkage, save_figure
+from hiermodels.pictures.groups import KINDS, Plots, draw_forest, draw_shrinkage, save_figure
 
 INTERCEPT = "Intercept"
 

@@ -15,14 +15,13 @@ from scipy.stats import norm, poisson
 
 import hiermodels as hm
 from hiermodels.collapsed import gaussian_problem
-from hiermodels.comparison import fixed_groups, fixed_rows
 from hiermodels.design import INTERCEPT
 from hiermodels.disjoint import columns_apart, common_again, disjoint_levels, gaussian_apart
 from hiermodels.fitting import Model
-from hiermodels.fixed_effects import estimable, fixed_effects
-from hiermodels.pooling_report import answer, difference, outside_scores
+from hiermodels.numbers.comparison import fixed_groups, fixed_rows
 from hiermodels.rowwise import row_problem
-from hiermodels.workflows import (
+from hiermodels.workflows.fixed_effects import estimable, fixed_effects
+from hiermodels.workflows.pooling import (
     complete_design,
     complete_fixed,
     complete_priors,
@@ -32,6 +31,7 @@ from hiermodels.workflows import (
     unpooled_fixed,
     unpooled_priors,
 )
+from hiermodels.workflows.pooling_report import answer, difference, outside_scores
 
 mpl.use("Agg")
 

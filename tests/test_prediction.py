@@ -10,8 +10,8 @@ from scipy.stats import norm
 
 from hiermodels.errors import DataError, NotAvailableError, UnknownNameError
 from hiermodels.families import family
-from hiermodels.prediction import marginal_mean
-from hiermodels.predictive import Given
+from hiermodels.numbers.prediction import marginal_mean
+from hiermodels.numbers.predictive import Given
 
 FORMULA = "y ~ x + f + (x | pop) + (1 | year)"
 
@@ -196,7 +196,7 @@ def test_new_responses(fit, new):
 
 def test_pieces_make_no_difference(fit, monkeypatch):
     whole = fit.predict(target="group")
-    monkeypatch.setattr("hiermodels.prediction.PIECE", 1000)
+    monkeypatch.setattr("hiermodels.numbers.prediction.PIECE", 1000)
     pd.testing.assert_frame_equal(pd.DataFrame(whole), pd.DataFrame(fit.predict(target="group")))
 
 

@@ -11,8 +11,8 @@ from scipy.special import expit
 
 from hiermodels.errors import DataError, NotAvailableError
 from hiermodels.families import FAMILIES
-from hiermodels.prediction import linear_predictors, predict
-from hiermodels.predictive import cdf, given, log_density
+from hiermodels.numbers.prediction import linear_predictors, predict
+from hiermodels.numbers.predictive import cdf, given, log_density
 
 WITH_ZI = {"zi": "~ x + (1 | g)"}
 CASES = [

@@ -19,7 +19,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 
 from hiermodels.errors import DataError, UnknownNameError
-from hiermodels.prediction_plots import (
+from hiermodels.pictures.predictions import (
     as_categories,
     draw_predictions,
     draw_qq,

@@ -20,8 +20,8 @@ import pytest
 import hiermodels as hm
 from hiermodels.families import FAMILIES
 from hiermodels.formula import FUNCTIONS
-from hiermodels.r_code import BRMS, GLMMTMB, LME4, PROGRAMS, brms_coefficient
-from hiermodels.r_formula import CALLS, quoted, r_expression
+from hiermodels.labels.r_code import BRMS, GLMMTMB, LME4, PROGRAMS, brms_coefficient
+from hiermodels.labels.r_formula import CALLS, quoted, r_expression
 
 DATA = Path(__file__).parents[1] / "data"
 

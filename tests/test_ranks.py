@@ -7,10 +7,10 @@ import pytest
 from made_up import made_up_fit, table
 from scipy import stats
 
-from hiermodels.draws import Moments
 from hiermodels.errors import UnknownNameError
-from hiermodels.ranks import close_normal, close_pairs, default_top, rank_levels
-from hiermodels.shrinkage import partial_pooling
+from hiermodels.numbers.draws import Moments
+from hiermodels.numbers.ranks import close_normal, close_pairs, default_top, rank_levels
+from hiermodels.numbers.shrinkage import partial_pooling
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hiermodels import DataError, reading
-from hiermodels.reading import read_table
+from hiermodels import DataError
+from hiermodels.command import reading
+from hiermodels.command.reading import read_table
 
 UTF_8, LATIN_1 = "y,site\n1,Malmö\n".encode(), "y,site\n1,Malmö\n".encode("latin-1")
 

@@ -8,8 +8,8 @@ from made_up import made_up_fit
 from scipy import integrate, stats
 from stand_in import fit_of
 
+from hiermodels.numbers.remaining import Left, frozen, remaining_variance
 from hiermodels.priors import Prior
-from hiermodels.remaining import Left, frozen, remaining_variance
 
 
 def test_each_term_beside_its_threshold():

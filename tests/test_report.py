@@ -19,8 +19,8 @@ import pytest
 from made_up import made_up_fit, random_posterior, table
 
 import hiermodels as hm
-from hiermodels.equations import build_equations
 from hiermodels.fitting import Model
+from hiermodels.labels.equations import build_equations
 from hiermodels.printing import Table
 from hiermodels.report import content, pictures
 from hiermodels.report.blocks import Bullets, Code, Numbers, Picture, Report

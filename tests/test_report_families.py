@@ -105,7 +105,7 @@ def test_dispersion_with_groups(family):
 
 
 def test_the_command_line_writes_both_scales(tmp_path):
-    from hiermodels.outputs import write_summary, write_tables
+    from hiermodels.command.outputs import write_summary, write_tables
 
     fit = fit_of("poisson")
     names = {path.stem for path in write_tables(fit, tmp_path)}

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from made_up import made_up_fit, table
 
-from hiermodels.diagnostics import labelled_draws, rank_counts
 from hiermodels.errors import UnknownNameError
+from hiermodels.numbers.diagnostics import labelled_draws, rank_counts
+from hiermodels.pictures.sampler import draw_trace
 from hiermodels.results import Fit
-from hiermodels.sampler_plots import draw_trace
 
 mpl.use("Agg")
 

@@ -12,9 +12,9 @@ from made_up import table
 
 import hiermodels as hm
 from hiermodels import sampling
-from hiermodels.effects import group_coefficients
 from hiermodels.engines import choose_engine
 from hiermodels.errors import NotAvailableError, SamplingError, UnknownNameError
+from hiermodels.numbers.effects import group_coefficients
 from hiermodels.sampling import KEEPS
 
 FORMULA = "y ~ x + (x | pop)"

@@ -12,8 +12,8 @@ from made_up_families import family_fit
 import hiermodels as hm
 from hiermodels.distributions import DISTRIBUTIONS
 from hiermodels.errors import NotAvailableError, UnknownNameError
-from hiermodels.prior_density import log_density, log_priors
-from hiermodels.sensitivity import verdict_of
+from hiermodels.numbers.prior_density import log_density, log_priors
+from hiermodels.numbers.sensitivity import verdict_of
 
 LOW, HIGH = 0.6, 1.6
 SCALE = 2.0

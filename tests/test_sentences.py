@@ -5,8 +5,8 @@ import pytest
 from made_up import made_up_fit, table
 from stand_in import fit_of
 
+from hiermodels.labels.sentences import median_ratio
 from hiermodels.printing import format_interval
-from hiermodels.sentences import median_ratio
 
 
 def sentence(fit, *words, rows="rows"):

@@ -7,7 +7,7 @@ import statsmodels.formula.api as smf
 from made_up import made_up_fit, table
 from scipy import stats
 
-from hiermodels.shrinkage import (
+from hiermodels.numbers.shrinkage import (
     complete_pooling,
     no_pooling,
     partial_pooling,

@@ -8,10 +8,10 @@ from made_up import random_posterior
 from test_response import rows
 
 import hiermodels as hm
-from hiermodels import squeezing
 from hiermodels.errors import DataError, NotAvailableError
 from hiermodels.fitting import Model
-from hiermodels.squeezing import unsqueeze
+from hiermodels.workflows import squeezing
+from hiermodels.workflows.squeezing import unsqueeze
 
 
 def shares(n: int = 90) -> np.ndarray:

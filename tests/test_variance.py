@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from made_up import made_up_fit, table
 
-from hiermodels.variance import components, intraclass
+from hiermodels.numbers.variance import components, intraclass
 
 FORMULAS = [
     "y ~ 1 + (1 | pop)",
@@ -151,7 +151,7 @@ def test_known_errors_are_the_residual_variance():
 
 def test_the_chapters_simulation_by_hand():
     """Percent among and CV2 from given estimates, as the chapter computes them."""
-    from hiermodels.variance import cv2
+    from hiermodels.numbers.variance import cv2
 
     among, within, mean = 9.2049116605, 11.8685591421, 38.7678886726
     assert 100 * among / (among + within) == pytest.approx(43.680, abs=5e-4)

@@ -16,8 +16,8 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from hiermodels.errors import DataError, UnknownNameError
-from hiermodels.shrinkage import Population, population
-from hiermodels.variance_plots import draw_plane, ellipse
+from hiermodels.numbers.shrinkage import Population, population
+from hiermodels.pictures.variance import draw_plane, ellipse
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from made_up import made_up_fit
 
 import hiermodels as hm
 from hiermodels.errors import MissingDataWarning
-from hiermodels.variance import components, intraclass
+from hiermodels.numbers.variance import components, intraclass
 
 
 def at_estimates(formula, data, sds, residual):

@@ -10,8 +10,8 @@ from scipy.special import expit, polygamma
 from stand_in import fit_of
 
 from hiermodels.errors import NotAvailableError, UnknownNameError
-from hiermodels.expected import is_linear
-from hiermodels.variance import (
+from hiermodels.numbers.expected import is_linear
+from hiermodels.numbers.variance import (
     components,
     explained_variance,
     intraclass,

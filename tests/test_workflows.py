@@ -8,7 +8,7 @@ from made_up import table
 import hiermodels as hm
 from hiermodels.design import INTERCEPT
 from hiermodels.fitting import Model
-from hiermodels.workflows import pooled_factor, unpool, unpooled_priors
+from hiermodels.workflows.pooling import pooled_factor, unpool, unpooled_priors
 
 
 @pytest.fixture(scope="module")

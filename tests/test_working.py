@@ -11,8 +11,8 @@ from scipy.linalg import block_diag
 from scipy.special import expit
 from stand_in import fit_of, with_formula
 
-from hiermodels.shrinkage import complete_pooling, no_pooling, reliability
-from hiermodels.working import mean_rows, needs_working, working_response
+from hiermodels.numbers.shrinkage import complete_pooling, no_pooling, reliability
+from hiermodels.numbers.working import mean_rows, needs_working, working_response
 
 CI = 0.95
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hiermodels.equations import Equations
+from hiermodels.labels.equations import Equations
 from hiermodels.printing import Table
 
 __all__ = [

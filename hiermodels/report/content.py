@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hiermodels.checks import Check, Checks
 from hiermodels.design import Design
-from hiermodels.diagnostics import Diagnostics
-from hiermodels.equations import build_equations
 from hiermodels.errors import HierModelsError
+from hiermodels.labels.equations import build_equations
 from hiermodels.nesting import Findings, find_nesting
+from hiermodels.numbers.checks import Check, Checks
+from hiermodels.numbers.diagnostics import Diagnostics
 from hiermodels.printing import Table, format_number
 
 from .blocks import (

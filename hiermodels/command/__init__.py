@@ -1,0 +1,1 @@
+"""The command line: files in, a folder of results out."""

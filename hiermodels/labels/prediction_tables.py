@@ -1,0 +1,344 @@
+"""Predictions into the frames that a user reads: their titles say of what they are predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hiermodels.design import Design
+from hiermodels.errors import DataError, NotAvailableError, UnknownNameError, lookup
+from hiermodels.labels.tables import estimate_columns, heading
+from hiermodels.numbers.checks import AVERAGED, enough_draws
+from hiermodels.numbers.draws import Draws, Interval, summarise
+from hiermodels.numbers.prediction import (
+    KINDS,
+    LINEAR,
+    TARGETS,
+    Cells,
+    NewRows,
+    Prediction,
+    average,
+    cells,
+    is_number,
+    of_categories,
+    predict,
+    predictor,
+    summaries,
+    with_column,
+)
+from hiermodels.printing import Table
+
+__all__ = [
+    "COMPARISONS",
+    "by_category",
+    "contrasts_table",
+    "grid_table",
+    "means_table",
+    "predict_table",
+    "slopes_table",
+]
+
+type Array = np.ndarray
+
+#: How two predictions are compared.
+COMPARISONS = {
+    "difference": lambda high, low: high - low,
+    "ratio": lambda high, low: high / low,
+}
+#: Draws of a usual fit, of which many rows take fewer; the note of a table says so.
+MANY_DRAWS = 4000
+#: The step of a derivative, in sds of the column.
+STEP = 1e-3
+
+
+def titled(what: str, ask: Prediction, ci_prob: float) -> str:
+    """``Predictions of the mean response, target group: effects of known levels (...)``."""
+    target = f"target {ask.target}: {TARGETS[ask.target]}"
+    counted = {e.block.name for e in ask.rows.effects}
+    left_out = {b.name for p in ask.design.predictors for b in p.blocks} - counted
+    if ask.target == "group" and left_out:
+        target += f" of {', '.join(sorted(counted))}"
+    kind = KINDS[ask.kind]
+    if ask.design.family.trials and ask.kind != "link":
+        kind = "mean share of successes" if ask.kind == "mean" else "new number of successes"
+    return heading(f"{what} of the {kind}, {target}", "mean", ci_prob)
+
+
+def target_note(ask: Prediction) -> str:
+    """That the mean at zero effects is not the mean over groups, where that is so."""
+    family = ask.design.family
+    if ask.target != "population" or ask.kind == "link" or family.name in LINEAR:
+        return ""
+    if not any(p.blocks for p in ask.design.predictors):
+        return ""
+    scale = "logarithmic scale" if family.name == "lognormal" else f"{family.link} link"
+    return (
+        f"On the {scale} the mean of a group with effects of zero is not the mean over groups: "
+        "that is target='marginal'."
+    )
+
+
+def by_category(
+    design: Design, kind: str, make: Callable[[int | None], Table], *, keys: int = 0
+) -> Table:
+    """The table, or that of each category's probability, with its label after ``keys`` columns."""
+    if kind != "probability" or not design.family.categories:
+        return make(None)
+    parts = [make(k) for k in range(design.n_thresholds + 1)]
+    for label, part in zip(design.categories or (), parts, strict=True):
+        part.insert(keys, "category", label)
+    whole = pd.concat(parts, ignore_index=True)
+    return Table(whole, title=parts[0].title, note=parts[0].note)
+
+
+def probabilities_table(ask: Prediction, *, ci_prob: float) -> Table:
+    """A row for each row and category: its label, then estimate, sd, lower, upper."""
+    parts = [predict_table(one, ci_prob=ci_prob) for one in of_categories(ask)]
+    labels = ask.design.categories or ()
+    order = np.arange(len(parts) * len(parts[0])).reshape(len(parts), -1).T.ravel()
+    at = list(parts[0].columns).index("estimate")
+    for label, part in zip(labels, parts, strict=True):
+        part.insert(at, "category", label)
+    return Table(pd.concat(parts).iloc[order], title=parts[0].title, note=parts[0].note)
+
+
+def predict_table(ask: Prediction, *, ci_prob: float) -> Table:
+    """A row for each row: the columns that predict, then estimate, sd, lower, upper."""
+    if ask.kind == "probability" and ask.category is None:
+        return probabilities_table(ask, ci_prob=ci_prob)
+    found = summaries(ask, ci_prob=ci_prob)
+    frame = ask.rows.frame
+    taken = {"estimate", "sd", "lower", "upper"}
+    shown = {c: frame[c] for c in frame.columns if c not in taken}
+    return Table(
+        {**shown, **estimate_columns(found)},
+        index=frame.index,
+        title=titled("Predictions", ask, ci_prob),
+        note=" ".join(n for n in (target_note(ask), outside_note(found)) if n),
+    )
+
+
+def outside_note(found: Interval) -> str:
+    """That a few draws make the mean, as on a log link where an sd may be large."""
+    outside = int(((found.estimate > found.upper) | (found.estimate < found.lower)).sum())
+    if not outside:
+        return ""
+    return (
+        f"In {outside} of {len(found.estimate)} rows a few draws make the mean, which is outside "
+        "the interval: read the interval."
+    )
+
+
+def averages_note(ask: Prediction, newdata: Any, x: str | None = None) -> str:
+    """What the averages are over, and what the target leaves out."""
+    n = len(ask.rows)
+    over = f"Averages over {n} rows"
+    if newdata is None and ask.design.weights is not None:
+        over += ", each as often as its weight says"
+    if n > AVERAGED // MANY_DRAWS:
+        over += f", at {ask.draws.n} draws"
+    if x is not None:
+        over += f", {x} set to each value in all of them"
+    return f"{over}. {target_note(ask)}".strip()
+
+
+def averaged(into: Cells, values: Array, *, ci_prob: float) -> dict[str, Any]:
+    """The labels of the averages and their intervals."""
+    found = summarise(values, center="mean", ci_prob=ci_prob)
+    return {**{c: into.labels[c] for c in into.labels}, **estimate_columns(found)}
+
+
+def slopes_table(
+    design: Design,
+    draws: Draws,
+    x: str,
+    newdata: Any = None,
+    *,
+    by: str | Sequence[str] | None,
+    target: str,
+    kind: str,
+    seed: int,
+    ci_prob: float,
+    category: int | None = None,
+) -> Table:
+    """d prediction / d x, averaged over rows: (f(x + h) - f(x - h)) / 2h in each row and draw."""
+    column = predictor(design, x)
+    if kind == "response":
+        raise NotAvailableError("a new response has no slope; kind='mean' or 'link' has")
+    if not is_number(column):
+        raise DataError(f"{x!r} is not a number, so it has no slope; use contrasts({x!r})")
+    h = STEP * float(column.std()) or STEP
+    base = with_column(design, newdata, {})
+    draws = enough_draws(draws, len(base))
+    if x not in base.columns:
+        raise DataError(f"newdata has no column {x!r}")
+    low, high = (
+        request(
+            design,
+            draws,
+            base.assign(**{x: base[x] + d}),
+            target=target,
+            kind=kind,
+            seed=seed,
+            category=category,
+        )
+        for d in (-h, h)
+    )
+    into = cells(low.rows if newdata is not None else own(low), design, by)
+    values = average([low, high], into, lambda pair: (pair[1] - pair[0]) / (2 * h))
+    return Table(
+        {"term": x, **averaged(into, values, ci_prob=ci_prob)},
+        title=titled(f"Slopes of {x}", low, ci_prob),
+        note=averages_note(low, newdata),
+    )
+
+
+def request(
+    design: Design,
+    draws: Draws,
+    frame: pd.DataFrame,
+    *,
+    target: str,
+    kind: str,
+    seed: int,
+    category: int | None = None,
+) -> Prediction:
+    """A prediction for changed rows."""
+    return predict(design, draws, frame, target=target, kind=kind, seed=seed, category=category)
+
+
+def own(ask: Prediction) -> NewRows:
+    """The rows of the fit with a changed column: its frequencies count."""
+    return replace(ask.rows, same=True)
+
+
+def chosen_values(design: Design, x: str, values: Sequence[Any] | None) -> list[Any]:
+    """The values of a column to compare: those given, or all categories, or few numbers."""
+    column = predictor(design, x)
+    if values is not None:
+        return list(values)
+    seen = sorted(column.unique().tolist(), key=None if is_number(column) else str)
+    if is_number(column) and len(seen) > 6:
+        raise DataError(f"{x!r} has {len(seen)} values; say which to set it to: values=(low, high)")
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return [c for c in column.cat.categories if c in seen]
+    return seen
+
+
+def set_to(
+    design: Design,
+    draws: Draws,
+    x: str,
+    value: Any,
+    newdata: Any,
+    *,
+    target: str,
+    kind: str,
+    seed: int,
+    category: int | None = None,
+) -> Prediction:
+    """All rows with x at one value."""
+    frame = with_column(design, newdata, {x: value})
+    return request(design, draws, frame, target=target, kind=kind, seed=seed, category=category)
+
+
+def means_table(
+    design: Design,
+    draws: Draws,
+    x: str,
+    newdata: Any = None,
+    *,
+    values: Sequence[Any] | None,
+    by: str | Sequence[str] | None,
+    target: str,
+    kind: str,
+    seed: int,
+    ci_prob: float,
+    category: int | None = None,
+) -> Table:
+    """The average prediction with x set to each value in all rows."""
+    chosen = chosen_values(design, x, values)
+    draws = enough_draws(draws, len(with_column(design, newdata, {})))
+    asks = [
+        set_to(design, draws, x, v, newdata, target=target, kind=kind, seed=seed, category=category)
+        for v in chosen
+    ]
+    into = cells(asks[0].rows if newdata is not None else own(asks[0]), design, by)
+    frames = [
+        pd.DataFrame(
+            {x: value, **averaged(into, average([a], into, lambda v: v[0]), ci_prob=ci_prob)}
+        )
+        for value, a in zip(chosen, asks, strict=True)
+    ]
+    return Table(
+        pd.concat(frames, ignore_index=True),
+        title=titled(f"Means by {x}", asks[0], ci_prob),
+        note=averages_note(asks[0], newdata, x),
+    )
+
+
+def contrasts_table(
+    design: Design,
+    draws: Draws,
+    x: str,
+    newdata: Any = None,
+    *,
+    values: Sequence[Any] | None,
+    pairs: str,
+    comparison: str,
+    by: str | Sequence[str] | None,
+    target: str,
+    kind: str,
+    seed: int,
+    ci_prob: float,
+    category: int | None = None,
+) -> Table:
+    """Differences or ratios of the average predictions with x set to two values in all rows."""
+    compare = lookup(comparison, COMPARISONS, what="comparison")
+    chosen = chosen_values(design, x, values)
+    if len(chosen) < 2:
+        raise UnknownNameError(f"a contrast needs two values of {x!r}; there is {chosen}")
+    draws = enough_draws(draws, len(with_column(design, newdata, {})))
+    asks = [
+        set_to(design, draws, x, v, newdata, target=target, kind=kind, seed=seed, category=category)
+        for v in chosen
+    ]
+    into = cells(asks[0].rows if newdata is not None else own(asks[0]), design, by)
+    found = [average([a], into, lambda v: v[0]) for a in asks]
+    sign = "−" if comparison == "difference" else "/"
+    frames = [
+        pd.DataFrame(
+            {
+                "contrast": f"{chosen[high]} {sign} {chosen[low]}",
+                **averaged(into, compare(found[high], found[low]), ci_prob=ci_prob),
+            }
+        )
+        for high, low in pairs_of(len(chosen), pairs)
+    ]
+    return Table(
+        pd.concat(frames, ignore_index=True),
+        title=titled(f"Contrasts of {x}", asks[0], ci_prob),
+        note=averages_note(asks[0], newdata, x),
+    )
+
+
+def pairs_of(n: int, which: str) -> list[tuple[int, int]]:
+    """Each value against the first, against the one before, or all pairs."""
+    table = {
+        "reference": [(k, 0) for k in range(1, n)],
+        "sequential": [(k, k - 1) for k in range(1, n)],
+        "all": [(k, j) for k in range(n) for j in range(k)],
+    }
+    return lookup(which, table, what="pairs")
+
+
+def grid_table(made: pd.DataFrame, held: dict[str, Any]) -> Table:
+    """The rows of a grid, with what is held where below."""
+    told = ", ".join(
+        f"{c} = {v:.4g}" if isinstance(v, float) else f"{c} = {v}" for c, v in held.items()
+    )
+    return Table(made, title="Grid", note=f"Held: {told}." if told else "")

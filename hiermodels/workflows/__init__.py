@@ -1,0 +1,1 @@
+"""What needs more than one fit: pooling, comparison, building up, leaving out, calibration."""
