@@ -17,8 +17,8 @@ from pathlib import Path
 
 from numba import float64, int64
 
-from .combinations import accumulate_dense
-from .recovery import draw_dense
+from .combinations import accumulate_dense, combine_level, combine_rest
+from .recovery import draw_dense, draw_lanes, rest_distribution
 from .rest import rest_system
 
 __all__ = ["SIGNATURES", "compile_kernels", "compiled_beside", "start"]
@@ -26,11 +26,16 @@ __all__ = ["SIGNATURES", "compile_kernels", "compiled_beside", "start"]
 WORDS = float64[::1]
 TABLE = float64[:, ::1]
 CUBE = float64[:, :, ::1]
+LABELS, TERMS = int64[:, ::1], int64[::1]
 #: The argument types with which a fit calls them, dense kernels alone: large crossed designs have
-#: others, compiled when the first of them is met. The order is that of need: the first process
-#: asks for `rest_system` after it has compiled the elimination, which `draw_dense` needs in turn.
+#: others, compiled when the first of them is met. What the first process asks for comes first; what
+#: needs its elimination of the largest factor comes last, when that is in the cache.
 SIGNATURES = {
     rest_system: (WORDS, WORDS, TABLE, int64),
+    rest_distribution: (WORDS, WORDS, TABLE, int64),
+    combine_rest: (LABELS, int64, TABLE, TABLE, WORDS, TABLE, int64, CUBE),
+    combine_level: (*[TABLE] * 2, TERMS, *[TABLE] * 3, WORDS, TABLE, int64, int64, CUBE),
+    draw_lanes: (TABLE, CUBE, CUBE, WORDS, TABLE),
     accumulate_dense: (TABLE, WORDS, int64, TABLE, TABLE, CUBE),
     draw_dense: (TABLE, WORDS, TABLE, CUBE, WORDS),
 }

@@ -80,14 +80,14 @@ def accumulate_dense(theta, words, factor, A, D, moments):
         T, _, _, _ = eliminate_lanes(Lambda, scale, words, n_rest, VALUE_ALONE)
         v, covariance = rest_distribution(lambdas, words, T, n_rest)
         if factor > 0:
-            _combine_rest(table, factor, A, D, v, covariance, s, moments)
+            combine_rest(table, factor, A, D, v, covariance, s, moments)
             continue
         for start in range(0, own.shape[2], LANES):
             n = min(LANES, own.shape[2] - start)
             load_lanes(Lambda, scale, own, panels, start, n, C, G)
             for t in range(n):
                 copy_lane(C, G, t, level_C, level_G)
-                _combine_level(
+                combine_level(
                     level_C, level_G, columns, Lambda, A, D, v, covariance, s, start + t, moments
                 )
 
@@ -104,18 +104,16 @@ def _accumulate_sparse(theta, words, factor, A, D, moments):
         T, _ = eliminate_panels(Lambda, scale, words, n_rest)
         v, covariance = rest_distribution(lambdas, words, T, n_rest)
         if factor > 0:
-            _combine_rest(table, factor, A, D, v, covariance, s, moments)
+            combine_rest(table, factor, A, D, v, covariance, s, moments)
             continue
         for j in range(len(own)):
             factor_level(Lambda, scale, own[j], C)
             solve_level(C, Lambda, scale, level_panel(words, q, j), G)
-            _combine_level(
-                C, G, level_columns(words, j), Lambda, A, D, v, covariance, s, j, moments
-            )
+            combine_level(C, G, level_columns(words, j), Lambda, A, D, v, covariance, s, j, moments)
 
 
 @kernel
-def _combine_level(C, G, columns, Lambda, A, D, v, covariance, draw, level, moments):
+def combine_level(C, G, columns, Lambda, A, D, v, covariance, draw, level, moments):
     """The eliminated factor: D acts on every column of the rest, G on those of the level."""
     q, last = C.shape[0], len(columns) - 1
     row, loading = np.empty(q), np.empty(len(v))
@@ -147,7 +145,7 @@ def _left_factor(combination, Lambda, C, row):
 
 
 @kernel
-def _combine_rest(table, factor, A, D, v, covariance, draw, moments):
+def combine_rest(table, factor, A, D, v, covariance, draw, moments):
     q = table[factor, WIDTH]
     loading = np.empty(len(v))
     for level in range(table[factor, LEVELS]):
