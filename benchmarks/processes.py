@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ FRESH = """
 import hiermodels as hm
 {read}
 fit = hm.fit({formula!r}, data, family={family!r}, random_seed=1, progressbar=False)
-print(fit.summary())
+print(fit.summary(), flush=True)
 """
 FIRST_USE = """
 import hiermodels as hm
@@ -100,7 +101,7 @@ class Workplace:
         return Measurement(runs=tuple(map(run_of_r, json.loads(out.read_text())["runs"])))
 
     def time_fresh(self, name: str, case: Case) -> list[float]:
-        """Seconds of a new process: import, read the data, fit, print the summary."""
+        """Seconds of a new process until its summary is printed: import, read the data, fit."""
         code = FRESH.format(
             read=self._reading(name, case), formula=case.formula, family=case.family
         )
@@ -123,11 +124,25 @@ class Workplace:
 
 
 def time_process(code: str, *, environment: Mapping[str, str] | None = None) -> float:
+    """Seconds until a new process has printed its last line; until its end where it prints none."""
     begin = time.perf_counter()
-    error = start([sys.executable, "-c", code], environment=environment)
-    if error:
-        raise RuntimeError(f"a fresh process failed: {error}")
-    return time.perf_counter() - begin
+    with (
+        tempfile.TemporaryFile("w+") as said,
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        told = [time.perf_counter() for _ in process.stdout]
+        if process.wait():
+            said.seek(0)
+            raise RuntimeError(f"a fresh process failed: {what_went_wrong(said.read())}")
+        return (told or [time.perf_counter()])[-1] - begin
 
 
 def time_first_use(folder: Path) -> float:

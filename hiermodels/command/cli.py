@@ -9,6 +9,8 @@ imported before it is needed, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import inspect
 import json
 import re
@@ -129,6 +131,8 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             # a terminal that lacks a character of a label shows "?", and the fit is not lost
             stream.reconfigure(errors="replace")
+    # all is written by then: to look for what could be freed takes half a second
+    atexit.register(gc.freeze)
     app()
 
 
