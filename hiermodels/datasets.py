@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from hiermodels.errors import DatasetError, did_you_mean
 
@@ -124,6 +125,7 @@ def _local_file(dataset: Dataset) -> Path | None:
 def _fetch(name: str, dataset: Dataset, download: Download) -> Path:
     """The downloaded file, from the cache when it is there."""
     import pooch
+    import requests
 
     try:
         return Path(
@@ -137,13 +139,15 @@ def _fetch(name: str, dataset: Dataset, download: Download) -> Path:
     # requests' errors are OSErrors; pooch raises a ValueError for a wrong checksum
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, requests.ConnectionError):  # its own words are a page
+            reason = f"no connection to {urlsplit(download.url).hostname}"
         raise DatasetError(
             f"the data set {name!r} could not be downloaded: {reason}\n"
             f"    {download.url}\n"
             f"    SHA-256 {download.sha256}\n"
             f"With a network, try again. Without one, put it as {dataset.file} (a CSV) into a "
             f"folder and name that folder in the environment variable {FOLDER_VARIABLE}."
-        ) from error
+        ) from None
 
 
 def _read_csv(path: Path, dataset: Dataset) -> pd.DataFrame:

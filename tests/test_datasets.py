@@ -10,6 +10,7 @@ import pandas as pd
 import pooch
 import pytest
 import rdata
+import requests
 
 from hiermodels.datasets import DATASETS, list_datasets, load_dataset
 from hiermodels.errors import DatasetError
@@ -158,10 +159,18 @@ def test_dragons_are_read_from_an_r_data_file(
 
 
 @pytest.mark.parametrize(
-    "error", [ConnectionError("no route to host\nmore"), ValueError("SHA256 hash does not match")]
+    ("error", "reason"),
+    [
+        (OSError("no route to host\nmore"), "no route to host"),
+        (ValueError("SHA256 hash does not match"), "SHA256 hash does not match"),
+        (
+            requests.ConnectionError("HTTPSConnectionPool(...): Max retries exceeded ..."),
+            "no connection to raw.githubusercontent.com",
+        ),
+    ],
 )
 def test_no_download_says_where_it_is_and_what_to_do(
-    error: Exception, no_folder: None, monkeypatch: pytest.MonkeyPatch
+    error: Exception, reason: str, no_folder: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def retrieve(**_: object) -> str:
         raise error
@@ -172,7 +181,7 @@ def test_no_download_says_where_it_is_and_what_to_do(
     with pytest.raises(DatasetError) as caught:
         load_dataset("blossoms")
     assert str(caught.value) == (
-        f"the data set 'blossoms' could not be downloaded: {str(error).splitlines()[0]}\n"
+        f"the data set 'blossoms' could not be downloaded: {reason}\n"
         f"    {download.url}\n"
         f"    SHA-256 {download.sha256}\n"
         "With a network, try again. Without one, put it as blossoms.csv (a CSV) into a folder "
