@@ -275,6 +275,11 @@ def test_graph_has_the_words_of_the_posterior():
     assert names <= set(model.to_pymc().named_vars)
 
 
+def test_a_graph_in_a_terminal_says_what_can_be_done_with_it():
+    model = Model("y ~ x + (x | pop)", table())
+    assert '.render("model")' in repr(model.graph())
+
+
 def test_graph_of_zero_inflation_without_predictors():
     data = table().assign(y=lambda d: d["y"].rank() % 4)
     model = Model("y ~ 1 + (1 | pop)", data, family="zi_poisson", zi="~ 1 + (1 | pop)")

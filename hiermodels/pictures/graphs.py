@@ -38,6 +38,9 @@ LISTED = 4
 class PlateDiagram(graphviz.Source):
     """A diagram with a plate for every factor. Made by `plate_diagram`, shown by a notebook."""
 
+    def __repr__(self) -> str:
+        return 'PlateDiagram: a notebook shows it, .render("model") writes it, .source is its text'
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_: Any) -> Any:
         if shutil.which("dot") is None:
             return {"text/plain": WITHOUT_DOT}
