@@ -88,5 +88,10 @@ PROGRAMS: dict[str, Program] = {
         same_model=False,
         note="stan_lmer or stan_glmer, its own priors: means are not compared",
     ),
+    "brms": Program(
+        fit=None,
+        same_model=False,
+        note="brm, its own priors: means are not compared; compiles C++ at every fit",
+    ),
 }
-"""By the name that ``--with`` takes; Bambi and rstanarm have priors of their own."""
+"""By the name that ``--with`` takes; Bambi, rstanarm and brms have priors of their own."""

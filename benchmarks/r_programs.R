@@ -42,21 +42,38 @@ fit_rstanarm <- function() {
   do.call(rstanarm::stan_glmer, c(settings, list(family = families[[family]])))
 }
 
+fit_brms <- function() {
+  # Debian has Boost where rstan does not look
+  if (!nzchar(rstan::rstan_options("boost_lib"))) rstan::rstan_options(boost_lib = "/usr/include")
+  families <- list(gaussian = gaussian(), poisson = poisson(),
+                   negbinomial = brms::negbinomial(), beta = brms::Beta())
+  brms::brm(model, data = data, family = families[[family]], chains = 4, iter = iterations,
+            refresh = 0, cores = parallel::detectCores())
+}
+
 # the smallest ESS and largest R-hat, without the log posterior and the predictive mean
-is_effect <- function(names) startsWith(names, "b[")
-judge <- function(fit) {
+judge <- function(found, is_effect) {
+  list(rhat = max(found$rhat), ess = min(found$ess[!is_effect]), ess_effects = min(found$ess))
+}
+judge_rstanarm <- function(fit) {
   found <- as.data.frame(summary(fit))
   found <- found[!rownames(found) %in% c("mean_PPD", "log-posterior"), ]
-  list(rhat = max(found$Rhat), ess = min(found$n_eff[!is_effect(rownames(found))]),
-       ess_effects = min(found$n_eff))
+  judge(list(rhat = found$Rhat, ess = found$n_eff), startsWith(rownames(found), "b["))
+}
+judge_brms <- function(fit) {
+  found <- as.data.frame(posterior::summarise_draws(fit, "rhat", "ess_bulk"))
+  found <- found[!found$variable %in% c("lp__", "lprior"), ]
+  judge(list(rhat = found$rhat, ess = found$ess_bulk), startsWith(found$variable, "r_"))
 }
 
 one_run <- function(number) {
   set.seed(number)
   data[[response]] <<- original + 1e-6 * sd(original) * rnorm(length(original))
-  fit <- list(lme4 = fit_lme4, glmmTMB = fit_glmmTMB, rstanarm = fit_rstanarm)[[program]]
-  seconds <- system.time(found <- suppressWarnings(fit()))[["elapsed"]]
-  c(list(seconds = seconds), if (program == "rstanarm") judge(found))
+  fit <- list(lme4 = fit_lme4, glmmTMB = fit_glmmTMB, rstanarm = fit_rstanarm,
+              brms = fit_brms)[[program]]
+  seconds <- system.time(found <- suppressMessages(suppressWarnings(fit())))[["elapsed"]]
+  c(list(seconds = seconds),
+    switch(program, rstanarm = judge_rstanarm(found), brms = judge_brms(found)))
 }
 
 seed <- as.integer(arguments[6])
