@@ -11,6 +11,21 @@ from typing import Any
 
 import pytest
 
+#: The files that take minutes. They are begun first: a process that begins one of them when the
+#: others have nothing left would work alone.
+LONGEST = (
+    "test_calibration.py",
+    "test_tutorials.py",
+    "test_calibration_families.py",
+    "test_reference_families.py",
+    "test_planted_faults.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def interrupts_are_heard() -> None:

@@ -177,7 +177,7 @@ def test_a_row_far_out_is_named(small):
     with pytest.warns(ImportanceWarning, match=r"Pareto k above .* \(.*r3"):
         found = fit.loo()
     assert "r3" in found.bad
-    assert "fit without each" in repr(found)
+    assert "fit without it" in repr(found)
 
 
 @pytest.mark.filterwarnings("ignore::hiermodels.errors.ImportanceWarning")

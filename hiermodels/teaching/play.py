@@ -24,7 +24,7 @@ from hiermodels.teaching.balanced import RANGES, Picture, Settings, make_picture
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ShrinkagePlay", "plot_shrinkage", "shrinkage"]
+__all__ = ["Settings", "ShrinkagePlay", "plot_shrinkage", "shrinkage"]
 
 #: Seconds without a move after which the picture is redrawn.
 PAUSE = 0.12
