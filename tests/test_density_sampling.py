@@ -3,6 +3,7 @@ kernels."""
 
 import _thread
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from hiermodels.density.coordinates import to_theta
 from hiermodels.density.drawing import AS_THEY_ARE
 from hiermodels.density.independence import run_independence
 from hiermodels.density.pilot import choose_coordinates
+from hiermodels.density.trace import sample_enough
 
 INTERCEPT = ((0,),)
 CROSSED = {"factors": ((90, INTERCEPT), (70, INTERCEPT)), "n_rows": 400}
@@ -113,6 +115,59 @@ def test_thinning_keeps_count_of_steps_and_divergences():
     np.testing.assert_array_equal(trace.statistics["n_steps"], [[3, 12], [24, 33]])
     np.testing.assert_array_equal(trace.statistics["diverging"], [[False, True], [False, False]])
     assert trace.thinning == 3
+
+
+def slow_walk(*, draws: int, seed: int, interrupted: bool = False) -> Trace:
+    """Autoregressive with coefficient 0.9, one effective draw in 19; two chains."""
+    rng = np.random.default_rng(seed)
+    theta = np.zeros((2, draws, 1))
+    for i in range(1, draws):
+        theta[:, i, 0] = 0.9 * theta[:, i - 1, 0] + rng.normal(size=2)
+    statistics = {"n_steps": np.ones((2, draws), int), "diverging": np.zeros((2, draws), bool)}
+    return Trace(
+        theta=theta, statistics=statistics, method="nuts", tuning_steps=5, interrupted=interrupted
+    )
+
+
+def test_too_few_effective_draws_are_joined_by_a_second_run():
+    asked = []
+
+    def run(**settings):
+        asked.append(settings)
+        return slow_walk(**settings)
+
+    trace = sample_enough(run, draws=1000, seed=3, enough=0.2)
+    first = slow_walk(**asked[0])
+    every = trace.thinning
+    assert [a["draws"] for a in asked] == [1000, 1000 * (every - 1)]
+    assert asked[0]["seed"] == 3 != asked[1]["seed"]
+    assert trace.theta.shape == (2, 1000, 1)
+    n = 1000 // every
+    np.testing.assert_array_equal(trace.theta[:, :n], first.theta[:, every - 1 : n * every : every])
+    np.testing.assert_array_equal(trace.theta[:, -1], slow_walk(**asked[1]).theta[:, -1])
+    assert trace.statistics["n_steps"].sum() == 2 * 1000 * every
+    assert trace.tuning_steps == 10
+    assert not trace.interrupted
+
+
+@pytest.mark.parametrize("stopped", ["before a draw", "in the first chain", "later"])
+def test_an_interrupt_of_the_second_run_keeps_the_first(stopped):
+    first = slow_walk(draws=1000, seed=3)
+
+    def run(*, draws, seed):
+        if seed == 3:
+            return first
+        if stopped == "before a draw":
+            raise InterruptedError
+        more = slow_walk(draws=500, seed=seed, interrupted=True)
+        return replace(more, theta=more.theta[:1]) if stopped == "in the first chain" else more
+
+    trace = sample_enough(run, draws=1000, seed=3, enough=0.2)
+    assert trace.interrupted
+    if stopped == "later":
+        assert trace.theta.shape == (2, 1500 // trace.thinning, 1)
+    else:
+        np.testing.assert_array_equal(trace.theta, first.theta)
 
 
 def test_an_interrupt_returns_the_draws_so_far():

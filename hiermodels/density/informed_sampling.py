@@ -218,13 +218,12 @@ def sample_informed(
             tune=TUNE[used] if tune is None else tune,
             chains=chains,
             cores=min(chains, cores or available_cores()),
-            seed=seed,
             target_accept=target_accept or TARGET_ACCEPT[used],
             progress=progress,
             progress_callback=progress_callback,
         )
         leading = model.n_theta + model.n_common
-        trace = sample_enough(run, draws=draws, enough=ENOUGH[used], leading=leading)
+        trace = sample_enough(run, draws=draws, seed=seed, enough=ENOUGH[used], leading=leading)
     return name_draws(model, replace(trace, method=used))
 
 

@@ -168,7 +168,6 @@ def sample_noncentred(
         "target_accept": target_accept or (0.9 if chosen.with_effects else 0.8),
         "chains": chains,
         "cores": min(chains, cores),
-        "seed": seed,
         "progress": progress,
         "progress_callback": progress_callback,
     }
@@ -177,6 +176,7 @@ def sample_noncentred(
         trace = sample_enough(
             partial(_run_nuts, joint, method, **settings),
             draws=draws,
+            seed=seed,
             enough=ENOUGH_WITH_EFFECTS if chosen.with_effects else ENOUGH,
             leading=joint.n_leading,
         )

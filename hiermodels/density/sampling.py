@@ -50,11 +50,7 @@ def sample_theta(
     With a `store` a sampler that has coefficients on its way keeps them. One thread of BLAS per
     chain: chains already use the cores.
     """
-    settings: dict[str, Any] = {
-        "chains": chains,
-        "cores": min(chains, cores or available_cores()),
-        "seed": seed,
-    }
+    settings: dict[str, Any] = {"chains": chains, "cores": min(chains, cores or available_cores())}
     tuning: dict[str, Any] = {
         "tune": tune,
         "target_accept": target_accept,
@@ -65,7 +61,7 @@ def sample_theta(
         words = choose_coordinates(products).write(products.words)
         if products.sparse and products.rest_size > LARGEST_FOR_NUTS:
             trace = run_independence(
-                products, words, draws=draws, store=store, progress=progress, **settings
+                products, words, draws=draws, store=store, seed=seed, progress=progress, **settings
             )
             if trace.interrupted or trace.statistics["accepted"].mean() > LEAST_ACCEPTED:
                 return trace
@@ -80,6 +76,7 @@ def sample_theta(
                 **tuning,
             ),
             draws=draws,
+            seed=seed,
             enough=ENOUGH,
         )
 

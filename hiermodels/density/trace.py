@@ -43,6 +43,19 @@ class Trace:
             interrupted=True,
         )
 
+    def followed_by(self, other: Trace) -> Trace:
+        """The draws of two runs, chain by chain."""
+        return replace(
+            self,
+            theta=np.concatenate([self.theta, other.theta], axis=1),
+            statistics={
+                name: np.concatenate([values, other.statistics[name]], axis=1)
+                for name, values in self.statistics.items()
+            },
+            tuning_steps=self.tuning_steps + other.tuning_steps,
+            interrupted=other.interrupted,
+        )
+
     def thin(self, every: int) -> Trace:
         """Keep one draw in `every`; divergences and steps between kept draws stay counted."""
         n = self.theta.shape[1] // every * every
@@ -69,16 +82,28 @@ def least_effective(theta: NDArray[np.float64]) -> float:
 
 
 def sample_enough(
-    run: Callable[..., Trace], *, draws: int, enough: float, leading: int | None = None
+    run: Callable[..., Trace], *, draws: int, seed: int, enough: float, leading: int | None = None
 ) -> Trace:
-    """``run(draws=...)``; where fewer than `enough` draws in one are effective, more, thinned.
+    """``run(draws=..., seed=...)``; where fewer than `enough` draws in one are effective, more of
+    them, thinned: those of a second run follow those of the first.
 
-    The effective sample size is that of the `leading` elements of theta, or of all.
+    The effective sample size is that of the `leading` elements of theta, or of all. An interrupt of
+    the second run leaves the draws of the first.
     """
-    trace = run(draws=draws)
+    trace = run(draws=draws, seed=seed)
     if trace.interrupted or draws < FEWEST_TO_JUDGE:
         return trace
     wanted = enough * len(trace.theta) * draws
     thinning = math.ceil(wanted / least_effective(trace.theta[..., :leading]))
     thinning = min(MOST_THINNING, thinning)
-    return trace if thinning <= 1 else run(draws=draws * thinning).thin(thinning)
+    if thinning <= 1:
+        return trace
+    # the same seed would make the draws of the first run again
+    following = int(np.random.default_rng([seed, 2]).integers(2**31))
+    try:
+        more = run(draws=draws * (thinning - 1), seed=following)
+    except InterruptedError:
+        return replace(trace, interrupted=True)
+    if len(more.theta) < len(trace.theta):  # interrupted before every chain had begun
+        return replace(trace, interrupted=True)
+    return trace.followed_by(more).thin(thinning)
