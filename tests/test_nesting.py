@@ -7,6 +7,7 @@ from made_up import made_up_fit, table
 from scipy import stats
 
 import hiermodels as hm
+from hiermodels import nesting
 from hiermodels.errors import GroupingWarning
 from hiermodels.fitting import Model
 from hiermodels.nesting import contextual_probability, find_nesting, line_of
@@ -218,3 +219,20 @@ def test_table():
     found = Model("y ~ w + (w | pop)", table()).nesting().table()
     assert list(found.columns) == ["finding", "group", "weight", "message", "repair"]
     assert set(found["weight"]) == {"warning"}
+
+
+def test_of_many_rows_a_part_tells_of_contextual_effects(monkeypatch):
+    """60 levels of 100 rows: a third of the rows finds the effect that all find, and only that."""
+    rng = np.random.default_rng(5)
+    g = np.repeat(np.arange(60), 100)
+    level = rng.normal(size=60)
+    x = level[g] + rng.normal(size=len(g))
+    noise = rng.normal(size=60)[g] * 0.5 + rng.normal(size=len(g))
+    for between, told in ((1.5, True), (0.0, False)):
+        data = pd.DataFrame({"y": x + between * level[g] + noise, "x": x, "g": g})
+        design = Model("y ~ x + (1 | g)", data).design
+        for most in (len(g), len(g) // 3):
+            monkeypatch.setattr(nesting, "MOST_ROWS", most)
+            kinds = [f.kind for f in find_nesting(design)]
+            assert ("slopes differ within and between" in kinds) == told
+    assert abs(len(nesting.chosen_rows(len(g))) - len(g) // 3) < 200
