@@ -110,6 +110,7 @@ def sample_collapsed(
         problem = gaussian_problem(design, priors)
         apart = gaussian_apart(problem)
         products = cross_products(problem if apart is None else apart.problem)
+        del problem  # columns for every row, which the sums replace
         if not told and first_use(sparse=products.sparse):
             tell(FIRST_OF_ITS_KIND, progressbar=settings.progressbar)
         asked = settings.chains * settings.draws
