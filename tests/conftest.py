@@ -15,10 +15,11 @@ import pytest
 #: others have nothing left would work alone.
 LONGEST = (
     "test_calibration.py",
+    "test_reference_families.py",
     "test_tutorials.py",
     "test_calibration_families.py",
-    "test_reference_families.py",
     "test_planted_faults.py",
+    "test_residual_structures.py",
 )
 
 
