@@ -1,6 +1,6 @@
 """A user's table into the rows that the model uses.
 
-Tables of pandas, polars and pyarrow come in through narwhals. Only the columns of the formula are
+Other tables than those of pandas come in through narwhals. Only the columns of the formula are
 taken; rows that miss a value are dropped and counted; the labels of the rows survive as the index.
 """
 
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
@@ -44,30 +44,48 @@ def to_pandas(data: Any, columns: Iterable[str] | None = None) -> pd.DataFrame:
     """The table as pandas, with only these columns; pandas itself keeps its index."""
     if isinstance(data, Mapping):
         data = pd.DataFrame(data)
-    try:
-        frame: Any = nw.from_native(data)
-    except TypeError:
-        raise DataError(
-            f"data is a {type(data).__name__}; give a pandas, polars or pyarrow table, "
-            "or a dictionary of columns. A file is read with pandas.read_csv first."
-        ) from None
-    if isinstance(frame, nw.LazyFrame):
+    if not isinstance(data, pd.DataFrame):
+        return other_to_pandas(data, columns)
+    if columns is None:
+        return pd.DataFrame(data)
+    chosen = list(columns)
+    check_unique(name for name in data.columns if name in chosen)
+    return data[chosen]
+
+
+def other_to_pandas(data: Any, columns: Iterable[str] | None) -> pd.DataFrame:
+    frame = narwhals_frame(data)
+    if hasattr(frame, "collect"):
         frame = frame.collect()
     chosen = frame if columns is None else frame.select(list(columns))
     return pd.DataFrame(chosen.to_pandas())
 
 
-def column_names(data: Any) -> list[str]:
-    if isinstance(data, Mapping):
-        return [str(name) for name in data]
-    return [str(name) for name in to_pandas_columns(data)]
+def narwhals_frame(data: Any) -> Any:
+    import narwhals.stable.v2 as nw  # slow to import
 
-
-def to_pandas_columns(data: Any) -> list[str]:
     try:
-        return list(nw.from_native(data).collect_schema().names())
+        return nw.from_native(data)
     except TypeError:
-        return list(to_pandas(data).columns)
+        raise DataError(
+            f"data is a {type(data).__name__}; give a pandas, polars or pyarrow table, "
+            "or a dictionary of columns. A file is read with pandas.read_csv first."
+        ) from None
+
+
+def check_unique(names: Iterable[str]) -> None:
+    twice = [repr(name) for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"more than one column is called {', '.join(twice)}: it is not clear which is meant. "
+            "Rename or leave out all but one."
+        )
+
+
+def column_names(data: Any) -> list[str]:
+    if isinstance(data, (Mapping, pd.DataFrame)):
+        return [str(name) for name in data]
+    return list(narwhals_frame(data).collect_schema().names())
 
 
 def select_rows(

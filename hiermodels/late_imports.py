@@ -1,8 +1,7 @@
-"""Nutpie and ArviZ's statistics, imported without what a fit does not use of them.
+"""Nutpie, imported without what a fit does not use of it.
 
-Nutpie imports all of ArviZ for results that it does not make here, and with it Matplotlib's pyplot:
-a fifth of the time of a fresh process. The part of ArviZ that converts from other libraries looks
-for two of them, and where one is not installed it searches every loaded module for who asked.
+It imports all of ArviZ for results that it does not make here, and with it Matplotlib's pyplot: a
+fifth of the time of a fresh process.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -22,10 +20,6 @@ def import_sampler() -> None:
     """Import what a fit needs; whoever imports the rest later gets it whole."""
     with imported_later("arviz"):
         import_module("nutpie.compile_pymc")
-    if "arviz_base" not in sys.modules:
-        absent = [name for name in ("jax", "numpyro") if find_spec(name) is None]
-        with imported_later(*absent):
-            import_module("arviz_base")
 
 
 @contextmanager

@@ -14,12 +14,15 @@ import pytest
 #: The files that take minutes. They are begun first: a process that begins one of them when the
 #: others have nothing left would work alone.
 LONGEST = (
-    "test_calibration.py",
-    "test_reference_families.py",
     "test_tutorials.py",
+    "test_reference_families.py",
+    "test_calibration.py",
+    "test_residual_structures.py",
+    "test_checks.py",
+    "test_prediction_families.py",
+    "test_informed_posterior.py",
     "test_calibration_families.py",
     "test_planted_faults.py",
-    "test_residual_structures.py",
 )
 
 

@@ -319,7 +319,19 @@ FAULTS = {
         "data is a int; give a pandas, polars or pyarrow table, or a dictionary of columns. "
         "A file is read with pandas.read_csv first.",
     ),
+    "a name of two columns": (
+        "y ~ x",
+        table().assign(z=1.0).rename(columns={"z": "x"}),
+        DataError,
+        "more than one column is called 'x': it is not clear which is meant. "
+        "Rename or leave out all but one.",
+    ),
 }
+
+
+def test_columns_that_are_not_used_may_share_a_name():
+    data = table().assign(u=1.0, v=2.0).rename(columns={"v": "u"})
+    assert list(design("y ~ x", data).rows.frame) == ["y", "x"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

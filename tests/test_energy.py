@@ -1,4 +1,4 @@
-"""The energy of the sampler, by ArviZ, in words."""
+"""The energy of the sampler, as ArviZ computes it, in words."""
 
 import arviz_stats
 import numpy as np

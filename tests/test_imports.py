@@ -30,6 +30,7 @@ ORDER = [
     "progress",
     "threads",
     "late_imports",
+    "convergence",
     "density",
     "collapsed",
     "rowwise",

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hiermodels.convergence import bulk_ess
+
 from .drawing import Coefficients
 
 __all__ = ["Trace", "least_effective", "sample_enough"]
@@ -73,12 +75,7 @@ class Trace:
 
 def least_effective(theta: NDArray[np.float64]) -> float:
     """Smallest bulk effective sample size over the elements of theta."""
-    from arviz_stats.base import array_stats
-
-    return min(
-        float(array_stats.ess(theta[..., k], chain_axis=0, draw_axis=1))
-        for k in range(theta.shape[2])
-    )
+    return float(bulk_ess(np.moveaxis(theta, 2, 0)).min())
 
 
 def sample_enough(

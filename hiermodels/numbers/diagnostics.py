@@ -1,7 +1,6 @@
 """Whether the sampler can be trusted: R-hat, effective sample size, divergences, energy.
 
-Computed by ArviZ (Vehtari et al. 2021, Bayesian Analysis 16); here they are labelled and put into
-words.
+Labelled and put into words; the first two are computed in `convergence`.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hiermodels.convergence import average_ranks, bulk_ess, rank_rhat, tail_ess
 from hiermodels.design import Design
 
 if TYPE_CHECKING:
@@ -96,20 +96,14 @@ class Diagnostics:
 
 def diagnose(tree: xr.DataTree, design: Design) -> Diagnostics:
     """Diagnostics of every reported parameter, of the group effects where they are not too many."""
-    import xarray as xr
-    from arviz_stats.sampling_diagnostics import ess, rhat
-
     posterior = tree["posterior"].to_dataset()
     chosen = chosen_parameters(posterior, design)
     values = np.stack([v for _, v in chosen])  # (K, chains, draws)
-    data = xr.Dataset({"x": (("chain", "draw", "k"), np.moveaxis(values, 0, -1))})
-    with np.errstate(divide="ignore", invalid="ignore"):  # of a chain that never moved, 0 / 0
-        factor = np.atleast_1d(rhat(data)["x"].to_numpy())
     return Diagnostics(
         parameters=tuple(name for name, _ in chosen),
-        rhat=np.where(stuck(values), np.inf, factor),
-        ess_bulk=np.atleast_1d(ess(data, method="bulk")["x"].to_numpy()),
-        ess_tail=np.atleast_1d(ess(data, method="tail")["x"].to_numpy()),
+        rhat=np.where(stuck(values), np.inf, rank_rhat(values)),
+        ess_bulk=bulk_ess(values),
+        ess_tail=tail_ess(values),
         divergences=int(posterior.attrs["divergences"]),
         draws_made=int(posterior.attrs["draws_made"]) * posterior.sizes["chain"],
         bfmi=energies(tree),
@@ -119,7 +113,7 @@ def diagnose(tree: xr.DataTree, design: Design) -> Diagnostics:
 def stuck(values: np.ndarray) -> np.ndarray:
     """Which parameters (K,) have a chain that never moved in one of its halves, though some did.
 
-    ``values`` (K, chains, draws). ArviZ's R-hat of them may be 0 / 0, which is no good sign.
+    ``values`` (K, chains, draws). R-hat of them may be 0 / 0, which is no good sign.
     """
     halves = np.array_split(values, 2, axis=2)
     still = np.stack([np.ptp(half, axis=2) == 0 for half in halves if half.shape[2] > 1])
@@ -128,14 +122,17 @@ def stuck(values: np.ndarray) -> np.ndarray:
 
 
 def energies(tree: xr.DataTree) -> np.ndarray:
-    """BFMI of each chain, by ArviZ: of all draws that were made, for thinned ones look better."""
-    from arviz_stats import bfmi
+    """BFMI of each chain, of all draws that were made, for thinned ones look better.
 
+    ``mean((E_t - E_t-1)^2) / var(E)``, of the energy E. Source: Betancourt 2016, arXiv 1604.00695.
+    """
     posterior = tree["posterior"].to_dataset()
     whole = int(posterior.attrs["draws_made"]) == posterior.sizes["draw"]
     if not whole or "sample_stats" not in tree.children or "energy" not in tree["sample_stats"]:
         return np.empty(0)
-    return np.atleast_1d(bfmi(tree)["energy"].to_numpy())
+    energy = tree["sample_stats"]["energy"].transpose("chain", "draw").to_numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a chain that never moved
+        return np.asarray(np.square(np.diff(energy)).mean(axis=1) / energy.var(axis=1, ddof=1))
 
 
 def labelled_draws(tree: xr.DataTree, design: Design) -> dict[str, np.ndarray]:
@@ -151,9 +148,7 @@ def rank_counts(values: np.ndarray, *, bins: int = 20) -> np.ndarray:
 
     Source: Vehtari et al. 2021, Bayesian Analysis 16(2), section 4.
     """
-    from scipy.stats import rankdata
-
-    rank = rankdata(values).reshape(values.shape)
+    rank = average_ranks(values.reshape(1, -1)).reshape(values.shape)
     edges = np.linspace(0.5, values.size + 0.5, bins + 1)
     return np.array([np.histogram(chain, edges)[0] for chain in rank])
 

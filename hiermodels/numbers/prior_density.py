@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import stats
 
 from hiermodels.design import Block, Design, Predictor
 from hiermodels.distributions import Prior
@@ -100,6 +99,8 @@ def log_density(prior: Prior, values: Array) -> Array:
 
 def distribution_log_density(prior: Prior, x: Array) -> Array:
     """By scipy, in the parameters of PyMC."""
+    from scipy import stats  # slow to import
+
     p = prior.parameters
     match prior.name:
         case "Normal":

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
 
 from hiermodels.design import INTERCEPT, Design
 from hiermodels.errors import DataError, NotAvailableError
 from hiermodels.numbers.draws import Draws, standard_covariance
 from hiermodels.priors import Prior, Priors
+
+if TYPE_CHECKING:
+    from scipy.stats import rv_continuous
 
 __all__ = ["Left", "remaining_variance"]
 
@@ -116,8 +119,10 @@ def each_term(design: Design, priors: Priors, draws: Draws, below: Array) -> Ite
             )
 
 
-def frozen(prior: Prior) -> stats.rv_continuous:
+def frozen(prior: Prior) -> rv_continuous:
     """The distribution in scipy, of the positive ones that an sd can have."""
+    from scipy import stats  # slow to import
+
     p = prior.parameters
     match prior.name:
         case "HalfStudentT":
@@ -149,7 +154,7 @@ def frozen(prior: Prior) -> stats.rv_continuous:
 class Half:
     """|X| of a symmetric distribution around zero."""
 
-    whole: stats.rv_continuous
+    whole: rv_continuous
 
     def cdf(self, x: float) -> float:
         return float(2 * self.whole.cdf(x) - 1)
