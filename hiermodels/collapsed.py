@@ -46,6 +46,9 @@ LARGEST_REST = 15_000
 FACTORISED, PASSED = 1.6e10, 2.2e8
 #: Draws of the sds and correlations over which conditional moments are averaged.
 MOMENT_DRAWS = 200
+#: The same where a draw costs a dense inverse. Measured with 3,000 levels crossed with 1,100: means
+#: differ from those of 200 draws by 0.4 % of a posterior sd at most, sds by 0.1 %.
+FEW_MOMENT_DRAWS = 50
 
 
 def rest_size(design: Design) -> int:
@@ -224,7 +227,7 @@ def block_values(block: Block, found: dict[str, Any]) -> dict[str, Array]:
 
 
 def level_moments(
-    design: Design, products: CrossProducts, theta: Array
+    design: Design, products: CrossProducts, theta: Array, *, cores: int | None
 ) -> dict[str, tuple[Array, Array]]:
     """Exact posterior mean and variance of what is reported of each level, (J, K) each.
 
@@ -233,17 +236,19 @@ def level_moments(
     another has no ``pooled``: there its coefficients include its parents' effects.
     """
     flat = theta.reshape(-1, theta.shape[-1])
-    some = flat[np.linspace(0, len(flat) - 1, min(len(flat), MOMENT_DRAWS)).astype(int)]
+    most = FEW_MOMENT_DRAWS if products.sparse else MOMENT_DRAWS
+    some = flat[np.linspace(0, len(flat) - 1, min(len(flat), most)).astype(int)]
+    wanted = [combinations(design, block) for block in design.blocks]
+    stacked = [
+        (np.vstack([a for a, _ in each.values()]), np.vstack([d for _, d in each.values()]))
+        for each in wanted
+    ]
+    moments = combination_moments(products, some, stacked, cores=cores)
     found: dict[str, tuple[Array, Array]] = {}
-    for number, block in enumerate(design.blocks):
-        wanted = combinations(design, block)
-        on_effects, on_common = (np.vstack(each) for each in zip(*wanted.values(), strict=True))
-        mean, variance = combination_moments(
-            products, some, block=number, A=on_effects, D=on_common
-        )
-        stops = np.cumsum([len(rows) for rows, _ in wanted.values()])[:-1]
+    for block, of_block, (mean, variance) in zip(design.blocks, wanted, moments, strict=True):
+        stops = np.cumsum([len(rows) for rows, _ in of_block.values()])[:-1]
         pairs = zip(np.split(mean, stops, axis=1), np.split(variance, stops, axis=1), strict=True)
-        found |= dict(zip([f"{q}_{block.name}" for q in wanted], pairs, strict=True))
+        found |= dict(zip([f"{q}_{block.name}" for q in of_block], pairs, strict=True))
     return found
 
 

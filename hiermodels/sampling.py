@@ -139,7 +139,7 @@ def sample_collapsed(
     if apart is not None:
         found = common_again(apart, found, "beta")
     values = user_scale(design, found)
-    moments = level_moments(design, products, trace.theta)
+    moments = level_moments(design, products, trace.theta, cores=settings.cores)
     return finish(
         design, values, found, settings, start=start, kept=kept, moments=moments, exact=True
     )

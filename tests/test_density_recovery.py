@@ -10,11 +10,10 @@ from strategies import make_problem
 
 from hiermodels.density import (
     combination_moments,
-    conditional_variances,
     cross_products,
-    level_moments,
     recover,
 )
+from hiermodels.density.combinations import CHUNK
 from hiermodels.density.drawing import Store
 from hiermodels.density.recovery import recover_thinned
 
@@ -26,7 +25,7 @@ STRUCTURES = {
 }
 
 
-def dense_conditional(problem, products, theta, *, given_beta=False):
+def dense_conditional(problem, products, theta):
     """Mean and covariance of (effects by block, beta)."""
     designs, priors = [], []
     for block, places in zip(problem.blocks, products.theta.places, strict=True):
@@ -38,7 +37,7 @@ def dense_conditional(problem, products, theta, *, given_beta=False):
     W = np.column_stack([*designs, problem.X])
     prior = np.zeros((W.shape[1], W.shape[1]))
     start = 0
-    for block in [*priors, np.diag(problem.beta_sd**2 * (0 if given_beta else 1))]:
+    for block in [*priors, np.diag(problem.beta_sd**2)]:
         prior[start : start + len(block), start : start + len(block)] = block
         start += len(block)
     mean = np.r_[np.zeros(W.shape[1] - p), problem.beta_mean]
@@ -51,23 +50,6 @@ def dense_conditional(problem, products, theta, *, given_beta=False):
 
 def cases():
     return [(name, residual) for name in STRUCTURES for residual in ("sigma", "weights", "se")]
-
-
-@pytest.mark.parametrize(("name", "residual"), cases())
-def test_moments_are_exact(name, residual):
-    problem = make_problem(5, residual=residual, **STRUCTURES[name])
-    products = cross_products(problem)
-    theta = np.random.default_rng(0).normal(scale=0.5, size=(3, products.theta.size))
-    dense = [dense_conditional(problem, products, each) for each in theta]
-    means = np.array([each[0] for each in dense])
-    variance = np.mean([np.diag(each[1]) for each in dense], axis=0) + means.var(axis=0)
-    found = level_moments(products, theta)
-    q = problem.X.shape[1]
-    np.testing.assert_allclose(flat(found.mean), means.mean(axis=0)[:-q], rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(flat(found.variance), variance[:-q], rtol=1e-9)
-    given = [dense_conditional(problem, products, each, given_beta=True) for each in theta]
-    share = np.mean([np.diag(each[1])[:-q] / np.diag(each[2])[:-q] for each in given], axis=0)
-    np.testing.assert_allclose(flat(conditional_variances(products, theta)), share, rtol=1e-9)
 
 
 def flat(blocks):
@@ -117,13 +99,13 @@ def test_moments_of_combinations_are_exact(name, residual):
     problem = make_problem(5, residual=residual, **WITH_LARGE_REST[name])
     products = cross_products(problem)
     rng = np.random.default_rng(0)
-    theta = rng.normal(scale=0.5, size=(3, products.theta.size))
+    theta = rng.normal(scale=0.5, size=(CHUNK + 2, products.theta.size))
     dense = [dense_conditional(problem, products, each)[:2] for each in theta]
     p, start = problem.X.shape[1], 0
-    for number, block in enumerate(problem.blocks):
+    wanted = [(rng.normal(size=(2, b.n_columns)), rng.normal(size=(2, p))) for b in problem.blocks]
+    found = combination_moments(products, theta, wanted, cores=2)
+    for block, (A, D), (mean, variance) in zip(problem.blocks, wanted, found, strict=True):
         q = block.n_columns
-        A, D = rng.normal(size=(2, q)), rng.normal(size=(2, p))
-        mean, variance = combination_moments(products, theta, block=number, A=A, D=D)
         for level in range(block.n_levels):
             pick = np.zeros((2, len(dense[0][0])))
             pick[:, start + level * q : start + (level + 1) * q] = A

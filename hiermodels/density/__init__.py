@@ -15,7 +15,7 @@ from .coordinates import first_use
 from .crossproducts import CrossProducts, cross_products
 from .drawing import Coefficients, Store
 from .problem import BlockData, GaussianProblem, PositivePrior
-from .recovery import LevelMoments, conditional_variances, level_moments, recover
+from .recovery import recover
 from .sampling import name_draws, sample, sample_theta
 from .trace import Trace
 
@@ -24,16 +24,13 @@ __all__ = [
     "Coefficients",
     "CrossProducts",
     "GaussianProblem",
-    "LevelMoments",
     "PositivePrior",
     "Store",
     "Trace",
     "combination_moments",
     "compiled_beside",
-    "conditional_variances",
     "cross_products",
     "first_use",
-    "level_moments",
     "name_draws",
     "recover",
     "sample",

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from numba import float64, int64
 
-from .combinations import accumulate_dense, combine_level, combine_rest
-from .recovery import draw_dense, draw_lanes, rest_distribution
+from .combinations import accumulate_dense, combine_level, combine_rest, rest_distribution
+from .recovery import draw_dense, draw_lanes
 from .rest import rest_system
 
 __all__ = ["SIGNATURES", "compile_kernels", "compiled_beside", "start"]

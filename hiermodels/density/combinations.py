@@ -11,13 +11,16 @@ means, is the posterior's (Rao & Blackwell). For a factor of the rest it is line
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ..threads import one_thread
+from ..threads import available_cores
 from .collapsed import residual_precision
 from .compilation import kernel
 from .crossproducts import CrossProducts
+from .drawing import in_threads
 from .lanes import LANES, VALUE_ALONE, lane_scratch, level_products, load_lanes
 from .lanes import eliminate as eliminate_lanes
 from .layout import COLUMN_START, LEVELS, WIDTH
@@ -30,40 +33,97 @@ from .panels import (
     own_products,
     solve_level,
 )
-from .recovery import copy_lane, rest_distribution
-from .rest import all_lambdas, factor_table, lambda_of, rest_size
+from .rest import (
+    FORWARD,
+    all_lambdas,
+    factor_table,
+    lambda_of,
+    raw_moments,
+    rest_inverse,
+    rest_size,
+    rest_system,
+    scale_draw,
+)
 
 __all__ = ["combination_moments"]
+
+CHUNK = 25
+"""Draws per task; fixed, so that rounding does not depend on the number of cores."""
 
 
 def combination_moments(
     products: CrossProducts,
     theta: NDArray[np.float64],
+    wanted: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]],
     *,
-    block: int,
-    A: NDArray[np.float64],
-    D: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Posterior mean and variance of A b_j + D beta for every level of a block, (J, K) each.
+    cores: int | None = None,
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Posterior mean and variance of A b_j + D beta for every level of each block, (J, K) each.
 
-    `A` is (K, q) on the block's effects, `D` (K, p) on the common coefficients, `theta` (S, d).
+    ``wanted`` has for each block A (K, q), on its effects, and D (K, p), on the common
+    coefficients; `theta` is (S, d).
     """
-    levels, _ = products.shapes[block]
+    combinations = [_combination(products, A, D) for A, D in wanted]
+    accumulate = _accumulate_sparse if products.sparse else _accumulate_dense
+    pairs = zip(products.shapes, wanted, strict=True)
+    shapes = [(3, levels, len(A)) for (levels, _), (A, _) in pairs]
+    parts = [np.ascontiguousarray(theta[s : s + CHUNK]) for s in range(0, len(theta), CHUNK)]
+    found = [[np.zeros(shape) for shape in shapes] for _ in parts]
+
+    def task(part: NDArray, moments: list[NDArray]) -> None:
+        accumulate(products, part, combinations, moments)
+
+    tasks = list(zip(parts, found, strict=True))
+    in_threads(task, tasks, cores or available_cores(), least=len(tasks))
+    sizes = [len(part) for part in parts]
+    return [
+        _pool(each, sizes, D @ products.beta0)
+        for each, (_, D) in zip(zip(*found, strict=True), wanted, strict=True)
+    ]
+
+
+def _combination(products: CrossProducts, A: NDArray, D: NDArray) -> tuple[NDArray, NDArray]:
+    """A, and D with a column for every coefficient of the rest."""
     on_rest = np.zeros((len(A), products.rest_size))
     on_rest[:, products.rest_size - products.n_common :] = D
-    moments = np.zeros((3, levels, len(A)))
-    accumulate = _accumulate_sparse if products.sparse else accumulate_dense
-    with one_thread():
-        accumulate(
-            np.ascontiguousarray(theta),
-            products.words,
-            products.order.index(block),
-            np.ascontiguousarray(A, float),
-            on_rest,
-            moments,
-        )
-    mean, squares, variance = moments
-    return mean + D @ products.beta0, variance + squares / len(theta)
+    return np.ascontiguousarray(A, float), on_rest
+
+
+def _pool(
+    moments: Sequence[NDArray], sizes: Sequence[int], known: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Mean and variance of all draws from those of chunks (Chan, Golub & LeVeque 1983)."""
+    means, squares, variances = np.stack(moments, axis=1)
+    shares = np.array(sizes)[:, None, None] / sum(sizes)
+    mean = (shares * means).sum(axis=0)
+    spread = squares.sum(axis=0) / sum(sizes) + (shares * (means - mean) ** 2).sum(axis=0)
+    return mean + known, spread + (shares * variances).sum(axis=0)
+
+
+def _accumulate_dense(
+    products: CrossProducts,
+    theta: NDArray,
+    combinations: Sequence[tuple[NDArray, NDArray]],
+    moments: Sequence[NDArray],
+) -> None:
+    for block, (A, D) in enumerate(combinations):
+        accumulate_dense(theta, products.words, products.order.index(block), A, D, moments[block])
+
+
+def _accumulate_sparse(
+    products: CrossProducts,
+    theta: NDArray,
+    combinations: Sequence[tuple[NDArray, NDArray]],
+    moments: Sequence[NDArray],
+) -> None:
+    """Do as the dense one; the distribution of a large rest is made once for all blocks."""
+    for draw in range(len(theta)):
+        v, covariance = _rest_sparse(theta[draw], products.words)
+        for block, (A, D) in enumerate(combinations):
+            factor = products.order.index(block)
+            _combine_sparse(
+                theta[draw], products.words, factor, A, D, v, covariance, draw, moments[block]
+            )
 
 
 @kernel
@@ -93,23 +153,28 @@ def accumulate_dense(theta, words, factor, A, D, moments):
 
 
 @kernel
-def _accumulate_sparse(theta, words, factor, A, D, moments):
-    table, n_rest = factor_table(words), rest_size(words)
-    q = table[0, WIDTH]
+def _rest_sparse(theta, words):
+    """Mean and covariance of v given theta."""
+    lambdas, scale = all_lambdas(theta, words), residual_precision(theta, words)
+    n_rest = rest_size(words)
+    T, _ = eliminate_panels(lambda_of(lambdas, factor_table(words), 0), scale, words, n_rest)
+    return rest_distribution(lambdas, words, T, n_rest)
+
+
+@kernel
+def _combine_sparse(theta, words, factor, A, D, v, covariance, draw, moments):
+    table = factor_table(words)
+    if factor > 0:
+        combine_rest(table, factor, A, D, v, covariance, draw, moments)
+        return
+    lambdas, scale = all_lambdas(theta, words), residual_precision(theta, words)
+    Lambda, q = lambda_of(lambdas, table, 0), table[0, WIDTH]
     own = own_products(words, q)
     C, G, _ = level_scratch(words, q)
-    for s in range(len(theta)):
-        lambdas, scale = all_lambdas(theta[s], words), residual_precision(theta[s], words)
-        Lambda = lambda_of(lambdas, table, 0)
-        T, _ = eliminate_panels(Lambda, scale, words, n_rest)
-        v, covariance = rest_distribution(lambdas, words, T, n_rest)
-        if factor > 0:
-            combine_rest(table, factor, A, D, v, covariance, s, moments)
-            continue
-        for j in range(len(own)):
-            factor_level(Lambda, scale, own[j], C)
-            solve_level(C, Lambda, scale, level_panel(words, q, j), G)
-            combine_level(C, G, level_columns(words, j), Lambda, A, D, v, covariance, s, j, moments)
+    for j in range(len(own)):
+        factor_level(Lambda, scale, own[j], C)
+        solve_level(C, Lambda, scale, level_panel(words, q, j), G)
+        combine_level(C, G, level_columns(words, j), Lambda, A, D, v, covariance, draw, j, moments)
 
 
 @kernel
@@ -164,11 +229,16 @@ def combine_rest(table, factor, A, D, v, covariance, draw, moments):
 @kernel
 def _quadratic(loading, covariance):
     """loading' covariance loading; most loadings of a large rest are zero."""
-    total = 0.0
+    places, n = np.empty(len(loading), np.int64), 0
     for c in range(len(loading)):
         if loading[c] != 0.0:
-            for d in range(len(loading)):
-                total += loading[c] * covariance[c, d] * loading[d]
+            places[n] = c
+            n += 1
+    total = 0.0
+    for i in range(n):
+        row, factor = covariance[places[i]], loading[places[i]]
+        for j in range(n):
+            total += factor * row[places[j]] * loading[places[j]]
     return total
 
 
@@ -179,3 +249,22 @@ def _add_draw(moments, level, k, draw, mean, variance):
     moments[0, level, k] += step / (draw + 1)
     moments[1, level, k] += step * (mean - moments[0, level, k])
     moments[2, level, k] += (variance - moments[2, level, k]) / (draw + 1)
+
+
+@kernel
+def rest_distribution(lambdas, words, T, n):
+    """Mean (n,) of v = Lambda z, and its covariance in the first n rows and columns."""
+    _, P, u, _, _ = rest_system(lambdas, words, T, n)
+    rest_inverse(words, P)
+    _, covariance = raw_moments(lambdas, words, P, np.zeros(n))
+    scale_draw(lambdas, factor_table(words), u, FORWARD)
+    return u, covariance
+
+
+@kernel
+def copy_lane(C, G, t, level_C, level_G):
+    for k in range(level_C.shape[0]):
+        for i in range(k + 1):
+            level_C[k, i] = C[k, i, t]
+        for c in range(level_G.shape[1]):
+            level_G[k, c] = G[k, c, t]

@@ -5,18 +5,15 @@
 The rest v = (other factors, beta) comes first, from its Schur complement; then every level of the
 eliminated factor by itself: z_j = C^-T (G (-v, 1) + e) with e standard normal. Draws overwrite the
 array of standard normals that they are made of, so nothing else of their size is ever stored.
-Moments are averages over theta of conditional moments (Rao & Blackwell), with no draw of b at all.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..threads import one_thread
 from . import lanes, panels
 from .collapsed import log_likelihood, residual_precision
 from .compilation import kernel
@@ -26,29 +23,21 @@ from .drawing import (
     SINGLE,
     Coefficients,
     Store,
-    by_block,
     chunks,
     draw_in_chunks,
 )
 from .lapack import solve_lower_transposed
-from .layout import COLUMN_START, LEVELS, WIDTH
 from .rest import (
     FORWARD,
     all_lambdas,
     factor_table,
     lambda_of,
-    raw_moments,
-    rest_inverse,
-    rest_size,
     rest_system,
     scale_draw,
 )
 
 __all__ = [
-    "LevelMoments",
-    "conditional_variances",
     "draw_sparse",
-    "level_moments",
     "recover",
     "recover_thinned",
 ]
@@ -70,14 +59,6 @@ level_columns, level_panel, own_products = (
     panels.level_panel,
     panels.own_products,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LevelMoments:
-    """Posterior mean and variance of every effect, per block (J, q)."""
-
-    mean: tuple[NDArray[np.float64], ...]
-    variance: tuple[NDArray[np.float64], ...]
 
 
 def recover_thinned(
@@ -140,40 +121,6 @@ def recover(
         store=store,
         effects=effects,
         least=len(rows_of) if to_the_end else chains,
-    )
-
-
-def level_moments(products: CrossProducts, theta: NDArray[np.float64]) -> LevelMoments:
-    """Exact posterior moments of every effect, averaged over the draws of theta (S, d)."""
-    mean, squares, variance, _ = _accumulate(products, theta, given_common=False)
-    total = variance + squares / len(theta)
-    return LevelMoments(mean=_split(products, mean), variance=_split(products, total))
-
-
-def conditional_variances(
-    products: CrossProducts, theta: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], ...]:
-    """Mean over draws of Var(b_jk | y, beta, theta) / Var(b_jk | theta), one minus reliability, per
-    block (J, q)."""
-    return _split(products, _accumulate(products, theta, given_common=True)[3])
-
-
-def _accumulate(
-    products: CrossProducts, theta: NDArray, *, given_common: bool
-) -> NDArray[np.float64]:
-    """Means, centred sums of squares of means, variances, shares; eliminated factor first."""
-    size = sum(levels * width for levels, width in products.shapes)
-    moments = np.zeros((4, size))
-    accumulate = _moments_sparse if products.sparse else _moments_dense
-    with one_thread():
-        accumulate(np.ascontiguousarray(theta), products.words, given_common, moments)
-    return moments
-
-
-def _split(products: CrossProducts, values: NDArray) -> tuple[NDArray, ...]:
-    levels, width = products.shapes[products.order[0]]
-    return by_block(
-        products, values[: levels * width].reshape(levels, width), values[levels * width :]
     )
 
 
@@ -280,127 +227,3 @@ def scale_in_place(Lambda, z):
         z[k] *= Lambda[k, k]
         for i in range(k):
             z[k] += Lambda[k, i] * z[i]
-
-
-@kernel
-def rest_distribution(lambdas, words, T, n):
-    """Mean (n,) of v = Lambda z, and its covariance in the first n rows and columns."""
-    _, P, u, _, _ = rest_system(lambdas, words, T, n)
-    rest_inverse(words, P)
-    _, covariance = raw_moments(lambdas, words, P, np.zeros(n))
-    scale_draw(lambdas, factor_table(words), u, FORWARD)
-    return u, covariance
-
-
-@kernel
-def _update(moments, place, draw, mean, variance, prior_variance):
-    """Welford's update of the moments by draw number `draw`."""
-    step = mean - moments[0, place]
-    moments[0, place] += step / (draw + 1)
-    moments[1, place] += step * (mean - moments[0, place])
-    moments[2, place] += (variance - moments[2, place]) / (draw + 1)
-    moments[3, place] += (variance / prior_variance - moments[3, place]) / (draw + 1)
-
-
-@kernel
-def _row_variance(Lambda, k):
-    value = 0.0
-    for i in range(k + 1):
-        value += Lambda[k, i] ** 2
-    return value
-
-
-@kernel
-def _moments_dense(theta, words, given_common, moments):
-    table, n_rest = factor_table(words), rest_size(words)
-    q = table[0, WIDTH]
-    own, panels = level_products(words, q, n_rest + 1)
-    C, G, _ = lane_scratch(q, n_rest + 1 + q)
-    level_C, level_G = np.empty((q, q)), np.empty((q, n_rest + 1))
-    columns = np.arange(n_rest + 1)
-    n_head = own.shape[2] * q
-    known = n_rest - (moments.shape[1] - n_head) if given_common else 0
-    for s in range(len(theta)):
-        lambdas, scale = all_lambdas(theta[s], words), residual_precision(theta[s], words)
-        Lambda = lambda_of(lambdas, table, 0)
-        T, _, _, _ = eliminate_lanes(Lambda, scale, words, n_rest, VALUE_ALONE)
-        v, covariance = rest_distribution(lambdas, words, T, n_rest - known)
-        for start in range(0, own.shape[2], LANES):
-            n = min(LANES, own.shape[2] - start)
-            load_lanes(Lambda, scale, own, panels, start, n, C, G)
-            for t in range(n):
-                copy_lane(C, G, t, level_C, level_G)
-                _level_moments(
-                    level_C, level_G, columns, Lambda, v, covariance, s, (start + t) * q, moments
-                )
-        _other_moments(lambdas, table, v, covariance, s, n_head, moments)
-
-
-@kernel
-def copy_lane(C, G, t, level_C, level_G):
-    for k in range(level_C.shape[0]):
-        for i in range(k + 1):
-            level_C[k, i] = C[k, i, t]
-        for c in range(level_G.shape[1]):
-            level_G[k, c] = G[k, c, t]
-
-
-@kernel
-def _moments_sparse(theta, words, given_common, moments):
-    table, n_rest = factor_table(words), rest_size(words)
-    q = table[0, WIDTH]
-    own = own_products(words, q)
-    C, G, _ = level_scratch(words, q)
-    n_head = len(own) * q
-    known = n_rest - (moments.shape[1] - n_head) if given_common else 0
-    for s in range(len(theta)):
-        lambdas, scale = all_lambdas(theta[s], words), residual_precision(theta[s], words)
-        Lambda = lambda_of(lambdas, table, 0)
-        T, _ = eliminate_panels(Lambda, scale, words, n_rest)
-        v, covariance = rest_distribution(lambdas, words, T, n_rest - known)
-        for j in range(len(own)):
-            factor_level(Lambda, scale, own[j], C)
-            solve_level(C, Lambda, scale, level_panel(words, q, j), G)
-            _level_moments(C, G, level_columns(words, j), Lambda, v, covariance, s, j * q, moments)
-        _other_moments(lambdas, table, v, covariance, s, n_head, moments)
-
-
-@kernel
-def _other_moments(lambdas, table, v, covariance, draw, first, moments):
-    for f in range(1, len(table)):
-        Lambda, q = lambda_of(lambdas, table, f), table[f, WIDTH]
-        for column in range(table[f, LEVELS] * q):
-            i = table[f, COLUMN_START] + column
-            _update(
-                moments, first + i, draw, v[i], covariance[i, i], _row_variance(Lambda, column % q)
-            )
-
-
-@kernel
-def _level_moments(C, G, columns, Lambda, v, covariance, draw, place, moments):
-    """Moments of b_j = Lambda C^-T (G (-v, 1) + e), by rows of Lambda C^-T; coefficients beyond v
-    are known."""
-    q, last = C.shape[0], len(columns) - 1
-    n = len(v)
-    row, loading = np.empty(q), np.empty(last)
-    for k in range(q):
-        for i in range(q):
-            row[i] = Lambda[k, i]
-            for m in range(i):
-                row[i] -= C[i, m] * row[m]
-            row[i] /= C[i, i]
-        mean, variance = 0.0, 0.0
-        for i in range(q):
-            mean += row[i] * G[i, last]
-            variance += row[i] ** 2
-        for c in range(last):
-            loading[c] = 0.0
-            for i in range(q):
-                loading[c] += row[i] * G[i, c]
-        for c in range(last):
-            if columns[c] < n:
-                mean -= loading[c] * v[columns[c]]
-                for d in range(last):
-                    if columns[d] < n:
-                        variance += loading[c] * covariance[columns[c], columns[d]] * loading[d]
-        _update(moments, place + k, draw, mean, variance, _row_variance(Lambda, k))
