@@ -135,8 +135,7 @@ def congruence(lambdas, table, T, n):
     """Lambda' T Lambda of the first n rows and columns; only the lower triangle is meant."""
     S = np.empty((n, n))
     if _all_scalar(table):
-        scale = np.ones(n)
-        scale_draw(lambdas, table, scale, FORWARD)
+        scale = _scales(lambdas, table, n)
         for i in range(n):
             _scaled_row(T[i], scale[i], scale, S[i], i + 1)
         return S
@@ -145,6 +144,14 @@ def congruence(lambdas, table, T, n):
             S[i, j] = T[i, j]
     _apply_both(lambdas, table, S)
     return S
+
+
+@kernel
+def _scales(lambdas, table, n):
+    """Lambda's diagonal, all of it where every factor has one effect a level."""
+    scale = np.ones(n)
+    scale_draw(lambdas, table, scale, FORWARD)
+    return scale
 
 
 @kernel
@@ -222,13 +229,22 @@ def raw_moments(lambdas, words, P, u):
     for i in range(n):
         for j in range(n):
             H[i, j] += u[i] * u[j]
-    _times_lambda(lambdas, table, H, TRANSPOSED)
     moments = np.empty((n + 1, n + 1))
     for i in range(n):
-        for j in range(n):
-            moments[i, j] = H[j, i]
-        scale_draw(lambdas, table, moments[i, :n], FORWARD)
         moments[n, i] = u[i]
+    if _all_scalar(table):  # calls for each level of each row take longer than the products
+        scale = _scales(lambdas, table, n)
+        for i in range(n):
+            _scaled_row(H[i], 1.0, scale, H[i], n)
+        for i in range(n):
+            for j in range(n):
+                moments[i, j] = H[j, i] * scale[j]
+    else:
+        _times_lambda(lambdas, table, H, TRANSPOSED)
+        for i in range(n):
+            for j in range(n):
+                moments[i, j] = H[j, i]
+            scale_draw(lambdas, table, moments[i, :n], FORWARD)
     scale_draw(lambdas, table, moments[n, :n], FORWARD)
     for i in range(n):
         moments[n, i] = -moments[n, i]
