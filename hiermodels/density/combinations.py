@@ -11,6 +11,7 @@ means, is the posterior's (Rao & Blackwell). For a factor of the rest it is line
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,6 +50,8 @@ __all__ = ["combination_moments"]
 
 CHUNK = 25
 """Draws per task; fixed, so that rounding does not depend on the number of cores."""
+MOST_NUMBERS = 4_000_000
+"""Of all tasks together: of very many levels there are two."""
 
 
 def combination_moments(
@@ -67,7 +70,9 @@ def combination_moments(
     accumulate = _accumulate_sparse if products.sparse else _accumulate_dense
     pairs = zip(products.shapes, wanted, strict=True)
     shapes = [(3, levels, len(A)) for (levels, _), (A, _) in pairs]
-    parts = [np.ascontiguousarray(theta[s : s + CHUNK]) for s in range(0, len(theta), CHUNK)]
+    most = max(2, MOST_NUMBERS // sum(map(math.prod, shapes)))
+    size = max(CHUNK, -(-len(theta) // most))
+    parts = [np.ascontiguousarray(theta[s : s + size]) for s in range(0, len(theta), size)]
     found = [[np.zeros(shape) for shape in shapes] for _ in parts]
 
     def task(part: NDArray, moments: list[NDArray]) -> None:
