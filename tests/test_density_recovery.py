@@ -8,6 +8,7 @@ import pytest
 from dense import lower_factor
 from strategies import make_problem
 
+import hiermodels as hm
 from hiermodels.density import (
     combination_moments,
     cross_products,
@@ -115,6 +116,14 @@ def test_moments_of_combinations_are_exact(name, residual):
             np.testing.assert_allclose(mean[level], means.mean(axis=0), rtol=1e-8, atol=1e-8)
             np.testing.assert_allclose(variance[level], within + means.var(axis=0), rtol=1e-8)
         start += block.n_levels * q
+
+
+def test_nothing_is_wanted_of_a_model_without_groups():
+    """With disjoint dummies as a factor of known sd, or with no factor at all."""
+    data = {"y": [1.0, 2.0, 4.0, 3.0, 5.0, 2.0], "g": list("aabbcc")}
+    for formula in ("y ~ 0 + g", "y ~ g", "y ~ 1"):
+        fit = hm.fit(formula, data, draws=50, tune=50, random_seed=1, progressbar=False)
+        assert np.isfinite(fit.fixef()["estimate"]).all()
 
 
 @pytest.mark.parametrize("name", ["nested", "large rest"])

@@ -64,8 +64,11 @@ def combination_moments(
     """Posterior mean and variance of A b_j + D beta for every level of each block, (J, K) each.
 
     ``wanted`` has for each block A (K, q), on its effects, and D (K, p), on the common
-    coefficients; `theta` is (S, d).
+    coefficients; `theta` is (S, d). Nothing is wanted of a model without groups, whose common
+    columns may stand here as a block of their own.
     """
+    if not wanted:
+        return []
     combinations = [_combination(products, A, D) for A, D in wanted]
     accumulate = _accumulate_sparse if products.sparse else _accumulate_dense
     pairs = zip(products.shapes, wanted, strict=True)
