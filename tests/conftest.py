@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 #: The files that take minutes. They are begun first: a process that begins one of them when the
-#: others have nothing left would work alone.
+#: others have nothing left would work alone. The first two compile what the tutorials need, which
+#: should take as long here as for a reader whose kernels are compiled.
 LONGEST = (
-    "test_tutorials.py",
     "test_reference_families.py",
     "test_calibration.py",
+    "test_tutorials.py",
     "test_residual_structures.py",
     "test_checks.py",
     "test_prediction_families.py",
