@@ -153,6 +153,24 @@ CASES: dict[str, Case] = {
         dataset="blossoms",
         needs="HIERMODELS_DATA",
     ),
+    "variance_null": shipped("variance_sim", "y ~ 1 + (1 | groupID)", ("y", "groupID")),
+    "sites_intercept": shipped("sites", "y ~ x + (1 | site)", ("y", "x", "site")),
+    "blossoms_null": Case(
+        formula="UBW ~ 1 + (1 | pop/patch)",
+        response="UBW",
+        load=partial(load_complete, "blossoms", ("UBW", "pop", "patch")),
+        seconds=1.0,
+        needs="HIERMODELS_DATA",
+    ),
+    "dragons_gauss": Case(
+        formula="testScore ~ bodyLength + (bodyLength | mountainRange) + (1 | mountainRange:site)",
+        response="testScore",
+        load=partial(
+            load_complete, "dragons", ("testScore", "bodyLength", "mountainRange", "site")
+        ),
+        seconds=1.0,
+        needs="HIERMODELS_DATA",
+    ),
     "dragons": Case(
         formula="score ~ bodyLength + (bodyLength | mountainRange) + (1 | mountainRange:site)",
         response="score",
