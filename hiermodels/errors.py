@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 __all__ = [
+    "ArgumentError",
     "DataError",
     "DatasetError",
     "FormulaError",
@@ -45,6 +46,10 @@ class PriorError(HierModelsError, ValueError):
 
 class UnknownNameError(HierModelsError, LookupError):
     """A name that is not among the valid ones."""
+
+
+class ArgumentError(HierModelsError, TypeError):
+    """An argument that does not exist here, or is of a type that it cannot have."""
 
 
 class DatasetError(UnknownNameError):

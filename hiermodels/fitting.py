@@ -9,14 +9,13 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hiermodels.data import select_rows
 from hiermodels.design import SE, WEIGHTS, Design, build_design, parameter_formulas
 from hiermodels.engines import Choice, choose_engine, row_by_row
-from hiermodels.errors import lookup
+from hiermodels.errors import FormulaError, lookup
 from hiermodels.families import family as find_family
 from hiermodels.formula import Formula, parse
+from hiermodels.keywords import known_elsewhere
 from hiermodels.nesting import Findings, find_nesting, warn_of
 from hiermodels.numbers.diagnostics import diagnose
 from hiermodels.posterior import reported_names
@@ -34,6 +33,7 @@ from hiermodels.sampling import (
     sample_rows,
 )
 from hiermodels.saving import versions_here
+from hiermodels.seeds import Seed, as_seed
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -84,6 +84,7 @@ class Model:
         Each says where, and what is possible.
     """
 
+    @known_elsewhere
     def __init__(
         self,
         formula: str,
@@ -98,9 +99,13 @@ class Model:
         se: Any = None,
         missing: str = "drop",
     ) -> None:
+        formula, data = in_order(formula, data)
         parsed, chosen = parse(formula), find_family(family, link=link)
         extras = parameter_formulas(chosen, dispersion=dispersion, zi=zi)
-        extra = {WEIGHTS: weights, SE: se}
+        extra = {
+            WEIGHTS: given_once(parsed, "weights", weights, parsed.weights),
+            SE: given_once(parsed, "se", se, parsed.se),
+        }
         rows = select_rows(
             parsed,
             data,
@@ -189,7 +194,7 @@ class Model:
         return find_nesting(self.design)
 
     def prior_predictive(
-        self, *, draws: int = 500, random_seed: int | None = None, rows: int = 2000
+        self, *, draws: int = 500, random_seed: Seed = None, rows: int = 2000
     ) -> xr.DataTree:
         """Draws from the priors, and of the response and the variances that they imply.
 
@@ -211,6 +216,7 @@ class Model:
     def _is_compiled(self) -> bool:
         return "_compiled" in self.__dict__
 
+    @known_elsewhere
     def fit(
         self,
         *,
@@ -218,7 +224,7 @@ class Model:
         tune: int | None = None,
         chains: int = 4,
         cores: int | None = None,
-        random_seed: int | None = None,
+        random_seed: Seed = None,
         engine: str = "auto",
         keep: str = "auto",
         target_accept: float | None = None,
@@ -232,7 +238,8 @@ class Model:
         of every level and a few draws, ``"auto"`` for draws up to 400 MB; every report works from
         either. The engine ``"collapsed"`` always has the moments, exact given the sds, correlations
         and sigma; those of the others are of all draws. An interrupt keeps the draws made so far.
-        The same ``random_seed`` gives the same draws on the same machine.
+        The same ``random_seed`` gives the same draws on the same machine: a whole number, a list of
+        them, or a `numpy.random.Generator`; None takes a new one, which the summary tells.
 
         Where transitions diverge and no ``target_accept`` was given, the model is sampled once more
         with shorter steps; the summary has the figures of both tries.
@@ -244,7 +251,7 @@ class Model:
             tune=choice.engine.tune if tune is None else tune,
             chains=chains,
             cores=cores,
-            random_seed=new_seed() if random_seed is None else random_seed,
+            random_seed=as_seed(random_seed),
             target_accept=choice.engine.target_accept if target_accept is None else target_accept,
             progressbar=progressbar,
         )
@@ -294,11 +301,19 @@ class Model:
         return sample_pymc(self._compiled, self.design, settings, keep=keep)
 
 
-def new_seed() -> int:
-    """A seed from the system, told in the summary so that a fit can be repeated."""
-    return int(np.random.default_rng().integers(2**31))
+def in_order(formula: Any, data: Any) -> tuple[Any, Any]:
+    """Formula and data, also where they are given the other way round."""
+    return (data, formula) if isinstance(data, str) and "~" in data else (formula, data)
 
 
+def given_once(formula: Formula, name: str, argument: Any, in_formula: str | None) -> Any:
+    """The argument, or the column that ``y | name(column)`` names in its place."""
+    if argument is not None and in_formula is not None:
+        raise FormulaError(f"{name} stand in the formula ({in_formula}) and in {name}=: give one")
+    return in_formula if argument is None else argument
+
+
+@known_elsewhere
 def fit(
     formula: str,
     data: Any,
@@ -314,7 +329,7 @@ def fit(
     tune: int | None = None,
     chains: int = 4,
     cores: int | None = None,
-    random_seed: int | None = None,
+    random_seed: Seed = None,
     engine: str = "auto",
     keep: str = "auto",
     target_accept: float | None = None,

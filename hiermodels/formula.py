@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from hiermodels.errors import FormulaError, did_you_mean, underline
+from hiermodels.habits import translate
+from hiermodels.tokens import CLOSING, OPENING, Token, split_tokens
 
 __all__ = ["FUNCTIONS", "Formula", "GroupTerm", "Name", "parse", "parse_predictor"]
 
@@ -38,37 +40,16 @@ FUNCTIONS = (
     *(f"np.{name}" for name in NUMPY_FUNCTIONS),
 )
 
-TOKEN = re.compile(
-    r"""(?P<space>\s+)
-      | (?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)
-      | (?P<string>"[^"]*"|'[^']*')
-      | (?P<quoted>`[^`]+`)
-      | (?P<name>[^\W\d][\w.]*)
-      | (?P<op>\*\*|==|!=|<=|>=|\|\||[~|()\[\]{}+\-*/:,=<>])""",
-    re.VERBOSE,
-)
 #: ``p(successes, trials)``, which stands as the response alone.
 TRIALS = "p"
 LITERALS = ("True", "False", "None")
-OPENING, CLOSING = {"(": ")", "[": "]", "{": "}"}, {")", "]", "}"}
 #: What R users write, and what to write here.
 REPAIRS = {
-    "^": "write ** for a power of terms, I(x**2) for the square of a column",
     "%": "write a:b for the cells of two columns",
     ".": "name each column; '.' for all others is not read",
     "$": "a column is named alone, without its data frame",
     "_": "put a name that begins with _ between backquotes: `_x`",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
-    """A piece of the formula and where it stands. Made and read by `parse` alone."""
-
-    kind: str
-    text: str
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +88,7 @@ class Formula:
     """A formula in its parts. Made by `parse`, read by `design`.
 
     ``quotient`` has the two sides of a response ``successes / trials`` or ``p(successes, trials)``.
+    ``se`` and ``weights`` are the columns of ``y | se(s)`` and ``y | weights(w)``.
     """
 
     text: str
@@ -115,6 +97,8 @@ class Formula:
     groups: tuple[GroupTerm, ...]
     columns: tuple[Name, ...]
     quotient: tuple[str, str] | None = None
+    se: str | None = None
+    weights: str | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -155,7 +139,9 @@ def parse(text: str) -> Formula:
     """
     if not isinstance(text, str):
         raise FormulaError(f"a formula is text such as 'y ~ x + (x | site)', not {text!r}")
-    return Parser(" ".join(text.split())).parse()
+    found = translate(" ".join(text.split()))
+    parsed = Parser(found.text).parse()
+    return replace(parsed, se=found.additions.get("se"), weights=found.additions.get("weights"))
 
 
 def parse_predictor(text: str) -> Formula:
@@ -168,7 +154,7 @@ def parse_predictor(text: str) -> Formula:
     """
     if not isinstance(text, str):
         raise FormulaError(f"a formula is text such as '~ x + (1 | site)', not {text!r}")
-    return Parser(" ".join(text.split()), response=False).parse()
+    return Parser(translate(" ".join(text.split())).text, response=False).parse()
 
 
 class Parser:
@@ -178,7 +164,7 @@ class Parser:
         self.blank = Formula(text=text, response="", common="", groups=(), columns=())
         self.text = text
         self.response = response
-        self.tokens = tuple(self.scan())
+        self.tokens = self.scan()
 
     def fail(
         self, message: str, first: Token, last: Token | None = None, repair: str = ""
@@ -186,17 +172,14 @@ class Parser:
         stop = (last or first).stop
         raise self.blank.error(message, start=first.start, stop=stop, repair=repair)
 
-    def scan(self) -> Iterator[Token]:
-        at = 0
-        while at < len(self.text):
-            match = TOKEN.match(self.text, at)
-            if match is None:
-                char = self.text[at]
-                bad = Token(kind="op", text=char, start=at, stop=at + 1)
-                self.fail(f"{char!r} cannot be read", bad, repair=REPAIRS.get(char, ""))
-            kind, at = str(match.lastgroup), match.end()
-            if kind != "space":
-                yield Token(kind=kind, text=match.group(), start=match.start(), stop=at)
+    def scan(self) -> tuple[Token, ...]:
+        tokens = split_tokens(self.text)
+        for token in tokens:
+            if token.kind == "other":
+                self.fail(
+                    f"{token.text!r} cannot be read", token, repair=REPAIRS.get(token.text, "")
+                )
+        return tokens
 
     def parse(self) -> Formula:
         left, right = self.sides()
@@ -219,7 +202,7 @@ class Parser:
             whole = range(2, left[-1])
         at = [i for i in self.outside(whole, pairs) if self.tokens[i].text == (",", "/")[not call]]
         alone = not any(self.tokens[i].text in "+-" for i in self.outside(whole, pairs))
-        if len(at) == 1 and alone and whole[0] < at[0] < whole[-1]:
+        if len(at) == 1 and (alone or call) and whole[0] < at[0] < whole[-1]:
             return self.source(range(whole[0], at[0])), self.source(range(at[0] + 1, whole.stop))
         if call:
             self.fail(

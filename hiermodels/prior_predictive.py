@@ -19,6 +19,7 @@ from hiermodels.distributions import draw_correlation
 from hiermodels.merging import rows_of
 from hiermodels.posterior import ROW, THRESHOLD, label_draws
 from hiermodels.priors import ParameterPrior, PredictorPriors, Priors
+from hiermodels.seeds import as_seed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -163,7 +164,7 @@ def prior_predictive(
     """
     import xarray as xr
 
-    rng = np.random.default_rng(random_seed)
+    rng = np.random.default_rng(as_seed(random_seed))
     some = design
     if design.n > rows:
         some = rows_of(design, np.linspace(0, design.n - 1, rows).astype(int))

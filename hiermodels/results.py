@@ -47,6 +47,7 @@ from hiermodels.numbers.variance import (
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
 from hiermodels.saving import read_fit, write_fit
+from hiermodels.seeds import as_seed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -411,7 +412,7 @@ class Fit:
 
     def _seed(self, random_seed: int | None) -> int:
         if random_seed is not None:
-            return int(random_seed)
+            return as_seed(random_seed)
         return int(self.idata["posterior"].attrs.get("random_seed", 0))
 
     def _labelled(self, values: np.ndarray, index: Any) -> xr.DataArray:

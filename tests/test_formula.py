@@ -129,10 +129,14 @@ without intercepts; for one effect of x: x without the bar""",
     y ~ (1 | 1)
         ^^^^^^^
 for an intercept that differs between the levels of site: (1 | site)""",
-    "y ~ x^2": """'^' cannot be read
+    "y ~ x^2": """a power outside a function is one of terms: of one term it is that term
     y ~ x^2
-         ^
-write ** for a power of terms, I(x**2) for the square of a column""",
+        ^^^
+the square of a column is I(x**2)""",
+    "y ~ x**2": """a power outside a function is one of terms: of one term it is that term
+    y ~ x**2
+        ^^^^
+the square of a column is I(x**2)""",
     "y ~ eval(x)": f"""no function 'eval' in a formula
     y ~ eval(x)
         ^^^^

@@ -12,7 +12,11 @@ import hiermodels
 #: From the formula text to the command line. A new module has its place in this list.
 ORDER = [
     "errors",
+    "keywords",
+    "seeds",
     "distributions",
+    "tokens",
+    "habits",
     "formula",
     "families",
     "data",

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hiermodels.errors import NotAvailableError
-from hiermodels.formula import FUNCTIONS, Formula, Parser, Token
+from hiermodels.formula import FUNCTIONS, Formula, Parser
+from hiermodels.tokens import Token
 
 __all__ = ["Call", "quoted", "r_expression", "r_predictor", "r_string"]
 

@@ -32,7 +32,7 @@ import pandas as pd
 
 from hiermodels.design import INTERCEPT, SE, WEIGHTS, Design
 from hiermodels.errors import DataError, FormulaError, ImportanceWarning, NotAvailableError
-from hiermodels.fitting import Model, new_seed
+from hiermodels.fitting import Model
 from hiermodels.formula import Formula, parse
 from hiermodels.labels.equations import Equations, build_equations
 from hiermodels.labels.sentences import Sentences, listed
@@ -43,6 +43,7 @@ from hiermodels.numbers.remaining import Left, remaining_variance
 from hiermodels.numbers.variance import explained_variance, strata_change
 from hiermodels.printing import Table, format_interval
 from hiermodels.results import CI_PROB, Fit
+from hiermodels.seeds import as_seed
 from hiermodels.workflows.pooling_report import attempt, with_error
 
 __all__ = ["BuildUp", "Step", "build_up"]
@@ -235,7 +236,7 @@ def build_up(
     rows = largest.design.rows.frame
     options |= {"weights": WEIGHTS if weights is not None else None}
     options |= {"se": SE if se is not None else None}
-    seed = new_seed() if random_seed is None else random_seed
+    seed = as_seed(random_seed)
     tried = first if slopes is None else names_of(slopes)
     crossed = None if interactions is None else names_of(interactions)
     if priors:

@@ -11,13 +11,14 @@ import numpy as np
 from hiermodels.data import Rows
 from hiermodels.design import INTERCEPT, Block, Columns, Design, coarser, nested_in
 from hiermodels.errors import DataError, FormulaError, lookup
-from hiermodels.fitting import Model, new_seed
+from hiermodels.fitting import Model
 from hiermodels.numbers.comparison import check_comparable, compare_table
 from hiermodels.numbers.draws import Draws
 from hiermodels.numbers.effects import common_effects, group_coefficients
 from hiermodels.printing import Table
 from hiermodels.priors import Prior, Priors, build_priors
 from hiermodels.results import CI_PROB, Fit
+from hiermodels.seeds import as_seed
 from hiermodels.workflows.fixed_effects import FixedEffects, fixed_effects, not_in_statsmodels
 from hiermodels.workflows.pooling_report import (
     Pooling,
@@ -110,7 +111,7 @@ def pooling(
     )
     block = pooled_factor(model.design, group)
     unpooled = unpool(model.design, block)
-    seed = new_seed() if random_seed is None else random_seed
+    seed = as_seed(random_seed)
 
     def fitted(one: Model) -> Fit:
         return one.fit(

@@ -94,7 +94,7 @@ def squeeze_sensitivity(
         refit = Model.of(other, fit.priors).fit(
             draws=draws,
             chains=chains,
-            random_seed=int(attributes["random_seed"]) if random_seed is None else random_seed,
+            random_seed=attributes["random_seed"] if random_seed is None else random_seed,
             engine=str(attributes["engine"]),
             progressbar=progressbar,
         )
