@@ -155,6 +155,7 @@ def made_up(family: str) -> pd.DataFrame:
             "a": np.repeat([f"a{k}" for k in range(6)], n // 6),
             "b": np.tile([f"b{k}" for k in range(10)], n // 10),
             "study": rng.choice(list("abcdefghij"), n),
+            "f": rng.choice(list("abc"), n),
         }
     )
 

@@ -127,7 +127,7 @@ def test_formula_and_data_in_either_order(data: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"iter": 2000}, "draws= are those are kept of each chain"),
+        ({"iter": 2000}, "draws= are kept of each chain"),
         ({"REML": True}, "a posterior has no REML"),
         ({"randomseed": 1}, "Did you mean 'random_seed'?"),
         ({"seed": 1, "random_seed": 2}, "give one of them"),
