@@ -119,7 +119,7 @@ class Fit:
         )
 
     def fixef(self, *, ci_prob: float = CI_PROB) -> Table:
-        """Common effects: term, estimate (posterior mean), sd, lower, upper."""
+        """Common effects: term, estimate, sd, lower, upper."""
         return tables.fixef_table(self.design, self.draws, ci_prob=ci_prob)
 
     def ranef(self, group: str | None = None, *, ci_prob: float = CI_PROB) -> Table:

@@ -5,8 +5,7 @@
     augment   the rows, with .fitted, .se.fit, .conf.low, .conf.high, .fixed, .resid
 
 Names are those of broom.mixed for brms' fits, so that code that reads one can read the other.
-Estimates are those of this package: the posterior mean of coefficients and group effects, the
-median of sds and correlations. The intercept is ``(Intercept)``, as there.
+Estimates are those of this package: posterior medians. The intercept is ``(Intercept)``, as there.
 
 Source: Bolker & Robinson, broom.mixed 0.2.9.
 """
@@ -54,7 +53,6 @@ class Row:
     group: str | None
     term: str
     values: Array
-    center: str
 
 
 def tidy_frame(
@@ -95,7 +93,7 @@ def tidy_frame(
 def of_rows(rows: list[Row], ci_prob: float) -> pd.DataFrame:
     import pandas as pd
 
-    found = [summarise(r.values[:, None], center=r.center, ci_prob=ci_prob) for r in rows]
+    found = [summarise(r.values[:, None], ci_prob=ci_prob) for r in rows]
     return pd.DataFrame(
         {
             "effect": [r.effect for r in rows],
@@ -147,7 +145,6 @@ def every_row(design: Design, draws: Draws) -> Iterator[Row]:
             group="Residual",
             term="sd__Observation",
             values=draws.residual,
-            center="median",
         )
     for parameter in design.constants:
         if parameter.name == design.family.residual:
@@ -163,7 +160,6 @@ def every_row(design: Design, draws: Draws) -> Iterator[Row]:
                 group=None,
                 term=label,
                 values=own,
-                center="median",
             )
     for name, predictor in design.extras.items():
         yield from predictor_rows(predictor, draws.extras[name], name)
@@ -182,7 +178,6 @@ def predictor_rows(predictor: Predictor, draws: Draws, component: str) -> Iterat
             group=None,
             term=term,
             values=values,
-            center="mean",
         )
     for block in predictor.blocks:
         for term, values in covariance_terms(block, draws):
@@ -192,7 +187,6 @@ def predictor_rows(predictor: Predictor, draws: Draws, component: str) -> Iterat
                 group=block.name,
                 term=term,
                 values=values,
-                center="median",
             )
 
 

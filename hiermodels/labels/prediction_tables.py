@@ -65,7 +65,7 @@ def titled(what: str, ask: Prediction, ci_prob: float) -> str:
     kind = KINDS[ask.kind]
     if ask.design.family.trials and ask.kind != "link":
         kind = "mean share of successes" if ask.kind == "mean" else "new number of successes"
-    return heading(f"{what} of the {kind}, {target}", "mean", ci_prob)
+    return heading(f"{what} of the {kind}, {target}", "median", ci_prob)
 
 
 def target_note(ask: Prediction) -> str:
@@ -148,7 +148,7 @@ def averages_note(ask: Prediction, newdata: Any, x: str | None = None) -> str:
 
 def averaged(into: Cells, values: Array, *, ci_prob: float) -> dict[str, Any]:
     """The labels of the averages and their intervals."""
-    found = summarise(values, center="mean", ci_prob=ci_prob)
+    found = summarise(values, ci_prob=ci_prob)
     return {**{c: into.labels[c] for c in into.labels}, **estimate_columns(found)}
 
 

@@ -152,7 +152,6 @@ def groups_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
         rows.append(("residual", "", draws.residual, None, ""))
     found = summarise(
         np.column_stack([r[2] for r in rows]) if rows else np.empty((draws.n, 0)),
-        center="median",
         ci_prob=ci_prob,
     )
     table: dict[str, Any] = {
@@ -163,10 +162,7 @@ def groups_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
         "sd_upper": found.upper,
     }
     if any(r[3] is not None for r in rows):
-        cor = [
-            summarise(r[3], center="median", ci_prob=ci_prob) if r[3] is not None else None
-            for r in rows
-        ]
+        cor = [summarise(r[3], ci_prob=ci_prob) if r[3] is not None else None for r in rows]
         for name, end in (("cor", "estimate"), ("cor_lower", "lower"), ("cor_upper", "upper")):
             table[name] = [np.nan if c is None else float(getattr(c, end)) for c in cor]
         table["cor with"] = [r[4] for r in rows]

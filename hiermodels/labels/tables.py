@@ -64,8 +64,8 @@ __all__ = [
 type Array = np.ndarray
 
 
-def heading(what: str, center: str, ci_prob: float) -> str:
-    return f"{what} (posterior {center}, {100 * ci_prob:g} % interval)"
+def heading(what: str, point: str, ci_prob: float) -> str:
+    return f"{what} (posterior {point}, {100 * ci_prob:g} % interval)"
 
 
 def interval_columns(name: str, found: Interval) -> dict[str, Array]:
@@ -85,10 +85,10 @@ def estimate_columns(found: Interval) -> dict[str, Array]:
 def fixef_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
     """Common effects, the intercept where every predictor is zero."""
     effects = common_effects(design, draws)
-    found = summarise(effects.values, center="mean", ci_prob=ci_prob)
+    found = summarise(effects.values, ci_prob=ci_prob)
     return Table(
         {"term": list(effects.terms), **estimate_columns(found)},
-        title=heading("Common effects", "mean", ci_prob),
+        title=heading("Common effects", "median", ci_prob),
     )
 
 
@@ -104,42 +104,40 @@ def parameters_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
         for row in own_rows(design, draws, parameter)
         if parameter.name != design.family.residual or parameter.name in design.extras
     ]
-    kinds = np.array([center for *_, center in rows], dtype=object)
-    stacked = np.column_stack([v for _, _, v, _ in rows]) if rows else np.empty((draws.n, 0))
-    columns = estimate_columns(summarise(stacked, center="median", ci_prob=ci_prob))
-    columns["estimate"] = np.where(kinds == "mean", stacked.mean(axis=0), columns["estimate"])
+    stacked = np.column_stack([v for _, _, v in rows]) if rows else np.empty((draws.n, 0))
+    columns = estimate_columns(summarise(stacked, ci_prob=ci_prob))
     return Table(
         {"parameter": [r[0] for r in rows], "scale": [r[1] for r in rows], **columns},
-        title=heading("Family", "mean of coefficients, median of the rest", ci_prob),
+        title=heading("Family", "median", ci_prob),
     )
 
 
 def own_rows(
     design: Design, draws: Draws, parameter: Parameter
-) -> Iterator[tuple[str, str, Array, str]]:
-    """Name in the posterior, scale, draws, and which estimate it has."""
+) -> Iterator[tuple[str, str, Array]]:
+    """Name in the posterior, scale and draws."""
     name, link = parameter.name, parameter.link
     if name not in design.extras:
         values = draws.auxiliary[name]
         if values.ndim == 1:
-            yield name, "", values, "median"
+            yield name, "", values
             return
         labels = coordinates(design)[CUT]
-        yield from ((f"{name}[{c}]", "", values[:, k], "median") for k, c in enumerate(labels))
+        yield from ((f"{name}[{c}]", "", values[:, k]) for k, c in enumerate(labels))
         return
     predictor, own = design.extras[name], draws.extras[name]
     if predictor.intercept:
-        yield f"{name}_Intercept", link, own.intercept, "mean"
+        yield f"{name}_Intercept", link, own.intercept
     for k, term in enumerate(predictor.terms):
-        yield f"{name}_beta[{term}]", link, own.beta[:, k], "mean"
+        yield f"{name}_beta[{term}]", link, own.beta[:, k]
     for block in predictor.blocks:
         sd, cor = own.sd[block.name], own.cor[block.name]
         for k, term in enumerate(block.terms):
-            yield f"{name}_sd_{block.name}[{term}]", link, sd[:, k], "median"
+            yield f"{name}_sd_{block.name}[{term}]", link, sd[:, k]
         for part in block.parts:
             for i, j in combinations(part, 2):
                 terms = f"{block.terms[i]}, {block.terms[j]}"
-                yield f"{name}_cor_{block.name}[{terms}]", "", cor[:, j, i], "median"
+                yield f"{name}_cor_{block.name}[{terms}]", "", cor[:, j, i]
 
 
 def moments_note(draws: Draws, block: Block) -> str:
@@ -165,11 +163,11 @@ def level_rows(block: Block, terms: Sequence[str]) -> dict[str, Any]:
 
 def shrunk_columns(block: Block, terms: Sequence[str], reliability: Array) -> dict[str, Array]:
     """n and shrinkage, 1 - lambda; missing for terms that are the same in all levels."""
-    mean = 1 - reliability.mean(axis=0)
+    middle = 1 - np.median(reliability, axis=0)
     shrinkage = np.full((block.n_levels, len(terms)), np.nan)
     for k, term in enumerate(terms):
         if term in block.terms:
-            shrinkage[:, k] = mean[:, block.terms.index(term)]
+            shrinkage[:, k] = middle[:, block.terms.index(term)]
     return {"n": np.repeat(block.counts, len(terms)), "shrinkage": shrinkage.ravel()}
 
 
@@ -184,7 +182,7 @@ def ranef_table(draws: Draws, block: Block, reliability: Array, *, ci_prob: floa
             **estimate_columns(found),
             **shrunk_columns(block, block.terms, reliability),
         },
-        title=heading(f"Group effects of {block.name}", "mean", ci_prob),
+        title=heading(f"Group effects of {block.name}", "median", ci_prob),
         note=moments_note(draws, block),
     )
 
@@ -207,7 +205,7 @@ def coef_table(
             **estimate_columns(found),
             **shrunk_columns(block, terms, reliability),
         },
-        title=heading(f"Coefficients of each {block.name}", "mean", ci_prob),
+        title=heading(f"Coefficients of each {block.name}", "median", ci_prob),
         note=moments_note(draws, block),
     )
 
@@ -236,7 +234,7 @@ def varcorr_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
         rows.append(("residual", "", "", "sd", draws.residual))
         rows.append(("residual", "", "", "variance", draws.residual**2))
     values = np.column_stack([r[-1] for r in rows]) if rows else np.empty((draws.n, 0))
-    found = summarise(values, center="median", ci_prob=ci_prob)
+    found = summarise(values, ci_prob=ci_prob)
     return Table(
         {
             "group": [r[0] for r in rows],
@@ -265,8 +263,8 @@ def variance_table(
 ) -> Table:
     """A row for each variance component, the residual and the total.
 
-    ``percent`` is the posterior mean, so that it adds up; ``sd``, ``variance`` and ``cv2`` are
-    medians, which do not. The total is groups and residual; ``common`` adds the common effects.
+    Medians of ``percent`` need not add up to 100. The total is groups and residual; ``common``
+    adds the common effects.
     """
     rows = [(g, t, parts.groups[:, k]) for k, (g, t) in enumerate(parts.labels)]
     if parts.scale == "data" and len(parts.labels) > 1:
@@ -282,13 +280,11 @@ def variance_table(
     columns = variance_columns(parts, variances, total, ci_prob)
     if not refusal:
         relative = relative_variances(design, parts, variances, [r[0] for r in rows])
-        columns |= interval_columns("cv2", summarise(relative, center="median", ci_prob=ci_prob))
+        columns |= interval_columns("cv2", summarise(relative, ci_prob=ci_prob))
     words = scale_words(design, parts)
     return Table(
         {"component": [r[0] for r in rows], "term": [r[1] for r in rows], **columns},
-        title=heading(
-            f"Variance components{words}", "mean of % and mean, median of the rest", ci_prob
-        ),
+        title=heading(f"Variance components{words}", "median", ci_prob),
         note=" ".join(
             [
                 *([f"No CV²: {refusal}."] if refusal else []),
@@ -332,18 +328,18 @@ def relative_variances(
 def variance_columns(
     parts: Components, variances: Array, total: Array, ci_prob: float
 ) -> dict[str, Any]:
-    def of(values: Array, center: str) -> Interval:
-        return summarise(values, center=center, ci_prob=ci_prob)
+    def of(values: Array) -> Interval:
+        return summarise(values, ci_prob=ci_prob)
 
     found: dict[str, Any] = {}
     if np.isfinite(parts.mean).all():
-        mean = of(np.repeat(parts.mean[:, None], variances.shape[1], axis=1), "mean")
+        mean = of(np.repeat(parts.mean[:, None], variances.shape[1], axis=1))
         found |= interval_columns("mean", mean)
     return {
         **found,
-        **interval_columns("sd", of(np.sqrt(np.maximum(variances, 0)), "median")),
-        **interval_columns("variance", of(variances, "median")),
-        **interval_columns("percent", of(100 * variances / total[:, None], "mean")),
+        **interval_columns("sd", of(np.sqrt(np.maximum(variances, 0)))),
+        **interval_columns("variance", of(variances)),
+        **interval_columns("percent", of(100 * variances / total[:, None])),
     }
 
 
@@ -353,12 +349,10 @@ def icc_table(design: Design, parts: Components, icc: ICC, *, ci_prob: float) ->
         {
             "component": list(icc.labels),
             "kind": list(icc.kinds),
-            **interval_columns("icc", summarise(icc.adjusted, center="mean", ci_prob=ci_prob)),
-            **interval_columns(
-                "unadjusted", summarise(icc.unadjusted, center="mean", ci_prob=ci_prob)
-            ),
+            **interval_columns("icc", summarise(icc.adjusted, ci_prob=ci_prob)),
+            **interval_columns("unadjusted", summarise(icc.unadjusted, ci_prob=ci_prob)),
         },
-        title=heading(f"Intraclass correlation{scale_words(design, parts)}", "mean", ci_prob),
+        title=heading(f"Intraclass correlation{scale_words(design, parts)}", "median", ci_prob),
         note=" ".join(
             [
                 "icc: share of groups + residual (adjusted); unadjusted: of these + common effects",
@@ -379,12 +373,12 @@ def icc_curve_table(design: Design, curves: Curves, *, ci_prob: float) -> Table:
             components.append(label)
             kinds.append(kind)
             draws.append(icc.adjusted[:, c])
-    found = summarise(np.column_stack(draws), center="mean", ci_prob=ci_prob)
+    found = summarise(np.column_stack(draws), ci_prob=ci_prob)
     words = {"linear": "", "latent": ", latent scale", "data": ", data scale"}[curves.scale]
     return Table(
         {**rows, "component": components, "kind": kinds, **interval_columns("icc", found)},
         title=heading(
-            f"Intraclass correlation at {', '.join(curves.at.columns)}{words}", "mean", ci_prob
+            f"Intraclass correlation at {', '.join(curves.at.columns)}{words}", "median", ci_prob
         ),
         note="Of two rows of one level with these values, given the common effects (adjusted).",
     )
@@ -395,7 +389,7 @@ def repeatability_table(
 ) -> Table:
     """The adjusted ICC of means of n rows."""
     rows = [k for k, kind in enumerate(icc.kinds) if kind in ("single", "cumulative")]
-    found = summarise(icc.adjusted[:, rows], center="mean", ci_prob=ci_prob)
+    found = summarise(icc.adjusted[:, rows], ci_prob=ci_prob)
     one = "one row" if n == 1 else f"the mean of {n} rows"
     return Table(
         {
@@ -403,7 +397,7 @@ def repeatability_table(
             "n": [n] * len(rows),
             **interval_columns("repeatability", found),
         },
-        title=heading(f"Repeatability of {one}{scale_words(design, parts)}", "mean", ci_prob),
+        title=heading(f"Repeatability of {one}{scale_words(design, parts)}", "median", ci_prob),
         note="The correlation of two such measurements of the same level, given the predictors.",
     )
 
@@ -423,7 +417,7 @@ def r2_table(
         ("Bayesian", found.bayesian, "fitted values of these rows and groups"),
     ]
     rows += [(f"change of {k}", v, "1 - V / V_null") for k, v in (change or {}).items()]
-    each = [summarise(v, center="mean", ci_prob=ci_prob) for _, v, _ in rows]
+    each = [summarise(v, ci_prob=ci_prob) for _, v, _ in rows]
     note = "A change is negative where predictors bring out a difference that others had hidden."
     return Table(
         {
@@ -433,16 +427,17 @@ def r2_table(
             "lower": [float(e.lower) for e in each],
             "upper": [float(e.upper) for e in each],
         },
-        title=heading(f"Variance explained{scale_words(design, parts)}", "mean", ci_prob),
+        title=heading(f"Variance explained{scale_words(design, parts)}", "median", ci_prob),
         note=note if change else "",
     )
 
 
 def ranks_table(block: Block, found: Ranking, *, ci_prob: float) -> Table:
     """A row for each level, the best first."""
-    order = np.argsort(found.rank.mean(axis=0), kind="stable")
-    value = summarise(found.values, center="mean", ci_prob=ci_prob)
-    rank = summarise(found.rank, center="mean", ci_prob=ci_prob)
+    value = summarise(found.values, ci_prob=ci_prob)
+    rank = summarise(found.rank, ci_prob=ci_prob)
+    # many levels share a median: their means tell them apart
+    order = np.lexsort((found.rank.mean(axis=0), rank.estimate))
     table = {
         "group": [block.name] * block.n_levels,
         "level": [block.levels[j] for j in order],
@@ -457,14 +452,16 @@ def ranks_table(block: Block, found: Ranking, *, ci_prob: float) -> Table:
     }
     return Table(
         table,
-        title=heading(f"Ranks of {block.name} by {found.term}, 1 is {found.best}", "mean", ci_prob),
+        title=heading(
+            f"Ranks of {block.name} by {found.term}, 1 is {found.best}", "median", ci_prob
+        ),
         note=" ".join(found.words(block.name)),
     )
 
 
 def variance_left_table(rows: Sequence[Left], *, ci_prob: float) -> Table:
     """For each factor and term: sd, its prior, and how likely it is too small to matter."""
-    each = [summarise(r.sd, center="median", ci_prob=ci_prob) for r in rows]
+    each = [summarise(r.sd, ci_prob=ci_prob) for r in rows]
     return Table(
         {
             "group": [r.factor for r in rows],
@@ -502,7 +499,7 @@ def shrinkage_table(
         lambda: partial_pooling(design, draws, block),
         ci_prob=ci_prob,
     )
-    shrinkage = summarise(1 - reliability, center="mean", ci_prob=ci_prob)
+    shrinkage = summarise(1 - reliability, ci_prob=ci_prob)
     factor = pooling_factor(draws, block)
     told = ", ".join(f"{t} {f:.2f}" for t, f in zip(block.terms, factor, strict=True))
     at_mean = " Intercepts are at the mean of the predictors." if len(design.common) else ""
@@ -515,7 +512,7 @@ def shrinkage_table(
             **estimate_columns(partial),
             **{f"shrinkage{end}": v.ravel() for end, v in ends(shrinkage)},
         },
-        title=heading(f"Shrinkage of {block.name}{link_words(design)}", "mean", ci_prob),
+        title=heading(f"Shrinkage of {block.name}{link_words(design)}", "median", ci_prob),
         note=f"Pooling factor of {block.name}: {told}.{at_mean}",
     )
 

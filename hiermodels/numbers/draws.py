@@ -189,13 +189,13 @@ class Interval:
     upper: Array
 
 
-def summarise(values: Any, *, center: str, ci_prob: float) -> Interval:
-    """Posterior mean or median, sd, and the equal-tailed interval of probability ``ci_prob``."""
+def summarise(values: Any, *, point: str = "median", ci_prob: float) -> Interval:
+    """Posterior median or mean, sd, and the equal-tailed interval of probability ``ci_prob``."""
     values = np.asarray(values)
     tail = (1 - ci_prob) / 2
     lower, median, upper = np.quantile(values, [tail, 0.5, 1 - tail], axis=0)
     return Interval(
-        estimate=values.mean(axis=0) if center == "mean" else median,
+        estimate=values.mean(axis=0) if point == "mean" else median,
         sd=values.std(axis=0, ddof=1),
         lower=lower,
         upper=upper,
@@ -203,24 +203,35 @@ def summarise(values: Any, *, center: str, ci_prob: float) -> Interval:
 
 
 def level_interval(
-    draws: Draws, factor: str, quantity: str, values: Callable[[], Array], *, ci_prob: float
+    draws: Draws,
+    factor: str,
+    quantity: str,
+    values: Callable[[], Array],
+    *,
+    point: str = "median",
+    ci_prob: float,
 ) -> Interval:
-    """Mean, sd and interval of a quantity of every level, (J, K).
+    """Estimate, sd and interval of a quantity of every level, (J, K).
 
     From the draws ``values()``. Where exact moments were kept and the draws of some: mean and sd
-    are exact, and the ends have the distance from the mean, in sds, that they have in those draws,
-    or in a normal distribution where the draws are fewer than `ENOUGH`.
+    are exact, and median and ends have the distance from the mean, in sds, that they have in those
+    draws, or in a normal distribution where the draws are fewer than `ENOUGH`.
     """
     if quantity not in draws.moments.get(factor, {}):
-        return summarise(values(), center="mean", ci_prob=ci_prob)
+        return summarise(values(), point=point, ci_prob=ci_prob)
     found = draws.moments[factor][quantity]
     quantile = float(ndtri((1 + ci_prob) / 2))
-    lower, upper = -quantile * found.sd, quantile * found.sd
+    lower, middle, upper = -quantile * found.sd, np.zeros_like(found.sd), quantile * found.sd
     if draws.with_effects.n >= ENOUGH:
-        some = summarise(values(), center="mean", ci_prob=ci_prob)
+        kept = values()
+        some, mean = summarise(kept, ci_prob=ci_prob), kept.mean(axis=0)
         stretch = np.divide(found.sd, some.sd, out=np.ones_like(found.sd), where=some.sd > 0)
-        lower = (some.lower - some.estimate) * stretch
-        upper = (some.upper - some.estimate) * stretch
+        lower, middle, upper = (
+            (end - mean) * stretch for end in (some.lower, some.estimate, some.upper)
+        )
     return Interval(
-        estimate=found.mean, sd=found.sd, lower=found.mean + lower, upper=found.mean + upper
+        estimate=found.mean + (middle if point == "median" else 0.0),
+        sd=found.sd,
+        lower=found.mean + lower,
+        upper=found.mean + upper,
     )

@@ -625,7 +625,7 @@ def quadrature(n: int) -> list[tuple[float, float]]:
 
 def summaries(ask: Prediction, *, ci_prob: float) -> Interval:
     """Estimate, sd and interval of each row."""
-    found = [summarise(v, center="mean", ci_prob=ci_prob) for _, v in prediction_draws(ask)]
+    found = [summarise(v, ci_prob=ci_prob) for _, v in prediction_draws(ask)]
     return Interval(
         estimate=np.concatenate([f.estimate for f in found]),
         sd=np.concatenate([f.sd for f in found]),

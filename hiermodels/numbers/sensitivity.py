@@ -184,7 +184,7 @@ def sensitivity_table(
 ) -> Table:
     """A row for each estimand: its posterior, its sensitivities, the verdict, what to do."""
     values = np.column_stack([one.values for one in found])
-    each = summarise(values, center="median", ci_prob=ci_prob)
+    each = summarise(values, ci_prob=ci_prob)
     told = (
         f"Distance of the posterior per doubling of the power of prior or likelihood, from powers "
         f"{alphas[0]:g} and {alphas[1]:g}; from {THRESHOLD} on it is sensitive. The distribution "

@@ -453,7 +453,7 @@ def shorten(label: Any, longest: int) -> str:
 
 def label_estimate(axis: Axes, what: str, ci_prob: float, *, notes: Sequence[str] = ()) -> None:
     """What the numbers are, and what is not shown."""
-    lines = [what, f"posterior mean and {percent(ci_prob)} interval", *notes]
+    lines = [what, f"posterior median and {percent(ci_prob)} interval", *notes]
     # a dollar in a column's name is not mathematics
     axis.set_xlabel("\n".join(lines), fontsize=FONT, color=INK, parse_math=False)
     axis.tick_params(axis="x", labelsize=FONT - 0.5, color=GREY)

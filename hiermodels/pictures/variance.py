@@ -184,7 +184,7 @@ def draw_shares(frame: pd.DataFrame, *, ci_prob: float = 0.95, ax: Axes | None =
     axis.set_xlim(min(0.0, float(shown["percent_lower"].min())), 100.5)
     plain(axis)
     axis.set_xlabel(
-        f"Share of the variance, %\nposterior mean and {percent(ci_prob)} interval", fontsize=FONT
+        f"Share of the variance, %\nposterior median and {percent(ci_prob)} interval", fontsize=FONT
     )
     return axis
 
@@ -290,7 +290,7 @@ def draw_icc(frame: pd.DataFrame, *, x: str, ci_prob: float = 0.95, ax: Axes | N
     axis.grid(axis="y", color=RULE, linewidth=0.7)
     axis.set_xlabel(shorten(x, LONGEST_TERM), fontsize=FONT, parse_math=False)
     axis.set_ylabel(
-        f"Intraclass correlation\nposterior mean and {percent(ci_prob)} interval", fontsize=FONT
+        f"Intraclass correlation\nposterior median and {percent(ci_prob)} interval", fontsize=FONT
     )
     axis.tick_params(labelsize=FONT - 0.5, color=GREY)
     if len(handles) > 1:

@@ -128,7 +128,7 @@ def drop_terms(
         pd.DataFrame(rows),
         title=(
             "What each term is worth: elpd with it less elpd without it (standard error), and its "
-            f"coefficient (posterior mean, of an sd the median, {100 * ci_prob:g} % interval)"
+            f"coefficient (posterior median, {100 * ci_prob:g} % interval)"
         ),
         note=" ".join([*explained(fit.design, blocks, widths), *notes.sentences()]),
     )
@@ -335,7 +335,7 @@ def coefficient_rows(
     for column in drop.columns:
         name, values, scale = coefficient(fit, drop, column)
         width = widths.width(drop, column, scale)
-        found = summarise(values, center="median" if drop.factor else "mean", ci_prob=ci_prob)
+        found = summarise(values, ci_prob=ci_prob)
         yield {
             "term": drop.label,
             "coefficient": name,

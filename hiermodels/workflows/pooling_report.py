@@ -350,7 +350,7 @@ def pooling_table(
     told = "complete: one for all; no: each level by itself; partial: hierarchical."
     return Pooling(
         columns,
-        title=heading(f"Pooling of {block.name}", "mean", ci_prob),
+        title=heading(f"Pooling of {block.name}", "median", ci_prob),
         note=" ".join([told, *notes]),
     )
 
@@ -368,7 +368,7 @@ def aligned(
     own = [values.get(t, np.full((n, block.n_levels), np.nan)) for t in block.terms]
     rest = [values.get(t, np.full(n, np.nan))[:, None] for t in others]
     draws = np.hstack([np.stack(own, axis=2).reshape(n, -1), *rest])
-    return summarise(draws, center="mean", ci_prob=ci_prob)
+    return summarise(draws, ci_prob=ci_prob)
 
 
 def beside(

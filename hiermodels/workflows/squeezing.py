@@ -129,7 +129,7 @@ def sensitivity_table(found: Sequence[tuple[float, dict[str, Array]]], *, ci_pro
     rows: list[dict[str, Any]] = []
     for parameter in found[0][1]:
         for constant, values in found:
-            one = summarise(values[parameter], center="median", ci_prob=ci_prob)
+            one = summarise(values[parameter], ci_prob=ci_prob)
             rows.append(
                 {
                     "parameter": parameter,
