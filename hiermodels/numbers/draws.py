@@ -13,15 +13,31 @@ import numpy as np
 from scipy.special import ndtri
 
 from hiermodels.design import Block, Design, Predictor
+from hiermodels.errors import lookup
+from hiermodels.numbers.tails import good_k, pareto_k
 from hiermodels.posterior import QUANTITIES
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["ENOUGH", "Draws", "Interval", "Moments", "stack_draws", "summarise"]
+__all__ = [
+    "ENOUGH",
+    "POINT",
+    "POINTS",
+    "Draws",
+    "Interval",
+    "Moments",
+    "level_interval",
+    "point_words",
+    "stack_draws",
+    "summarise",
+]
 
 type Array = np.ndarray
 
+#: What can stand as the estimate of a function of the parameters, and what stands unless asked.
+POINTS = {"median": "posterior median", "mean": "posterior mean"}
+POINT = "median"
 #: Draws from which the ends of an interval are better taken than from a normal distribution.
 ENOUGH = 400
 
@@ -189,14 +205,39 @@ class Interval:
     upper: Array
 
 
-def summarise(values: Any, *, point: str = "median", ci_prob: float) -> Interval:
-    """Posterior median or mean, sd, and the equal-tailed interval of probability ``ci_prob``."""
+def point_words(point: str) -> str:
+    """A key of `POINTS` in words.
+
+    Raises
+    ------
+    UnknownNameError
+        For another, listing those that there are.
+    """
+    return lookup(point, POINTS, what="point")
+
+
+def summarise(
+    values: Any, *, point: str = POINT, ci_prob: float, exists: bool | Array = True
+) -> Interval:
+    """Point estimate, sd, and the equal-tailed interval of probability ``ci_prob``.
+
+    ``exists`` says of which there is a posterior mean. A mean that does not exist, or that these
+    draws cannot average (Pareto k above `good_k`), is NaN; so is the sd of what has no mean, where
+    the draws show it (k > 1/2).
+    """
+    point_words(point)
     values = np.asarray(values)
     tail = (1 - ci_prob) / 2
     lower, median, upper = np.quantile(values, [tail, 0.5, 1 - tail], axis=0)
+    known = np.broadcast_to(exists, values.shape[1:])
+    sd = values.std(axis=0, ddof=1)
+    if point == "median" and known.all():
+        return Interval(estimate=median, sd=sd, lower=lower, upper=upper)
+    k = pareto_k(values)
+    mean = np.where(known & (k <= good_k(len(values))), values.mean(axis=0), np.nan)
     return Interval(
-        estimate=values.mean(axis=0) if point == "mean" else median,
-        sd=values.std(axis=0, ddof=1),
+        estimate=median if point == "median" else mean,
+        sd=np.where(known | (k <= 0.5), sd, np.nan),
         lower=lower,
         upper=upper,
     )
@@ -208,7 +249,7 @@ def level_interval(
     quantity: str,
     values: Callable[[], Array],
     *,
-    point: str = "median",
+    point: str = POINT,
     ci_prob: float,
 ) -> Interval:
     """Estimate, sd and interval of a quantity of every level, (J, K).
