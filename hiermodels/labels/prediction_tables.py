@@ -13,7 +13,7 @@ from hiermodels.design import Design
 from hiermodels.errors import DataError, NotAvailableError, UnknownNameError, lookup
 from hiermodels.labels.tables import MEDIAN_INSTEAD, estimate_columns, heading, with_dashes
 from hiermodels.numbers.checks import AVERAGED, enough_draws
-from hiermodels.numbers.draws import POINT, Draws, point_words, summarise
+from hiermodels.numbers.draws import POINT, Draws, averages, point_words, summarise
 from hiermodels.numbers.prediction import (
     KINDS,
     LINEAR,
@@ -113,15 +113,18 @@ class Shown:
     """Which point stands in a table of predictions, and the name of its column."""
 
     point: str
-    name: str
+    expected: bool
+
+    @property
+    def name(self) -> str:
+        return "mean" if self.expected else "estimate"
 
     @classmethod
     def of(cls, ask: Prediction, point: str, *, ratio: bool = False) -> Shown:
         """An expectation by definition is a ``mean``; a ratio of two is not an expectation."""
         point_words(point)
-        if ask.expected and not ratio:
-            return cls(point="mean", name="mean")
-        return cls(point=point, name="estimate")
+        expected = ask.expected and not ratio
+        return cls(point="mean" if expected else point, expected=expected)
 
     def averaged(
         self, into: Cells, values: Array, *, exists: Array, ci_prob: float
@@ -129,7 +132,11 @@ class Shown:
         """The labels of the averages (S, K) and their intervals; ``exists`` is by row."""
         every = np.ones(values.shape[1], dtype=bool)
         np.logical_and.at(every, into.index, exists)
-        found = summarise(values, point=self.point, ci_prob=ci_prob, exists=every)
+        found = (
+            averages(values, ci_prob=ci_prob, exists=every)
+            if self.expected
+            else summarise(values, point=self.point, ci_prob=ci_prob, exists=every)
+        )
         return {**{c: into.labels[c] for c in into.labels}, **estimate_columns(found, self.name)}
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "Draws",
     "Interval",
     "Moments",
+    "averages",
     "level_interval",
     "point_words",
     "stack_draws",
@@ -241,6 +242,12 @@ def summarise(
         lower=lower,
         upper=upper,
     )
+
+
+def averages(values: Any, *, ci_prob: float, exists: bool | Array = True) -> Interval:
+    """The same of what is an expectation by definition: its average, where there is one."""
+    found = summarise(values, ci_prob=ci_prob, exists=exists)
+    return replace(found, estimate=np.where(exists, np.mean(values, axis=0), np.nan))
 
 
 def level_interval(

@@ -36,7 +36,14 @@ from hiermodels.errors import (
 )
 from hiermodels.formula import Formula
 from hiermodels.numbers import predictive
-from hiermodels.numbers.draws import POINT, Draws, Interval, standard_covariance, summarise
+from hiermodels.numbers.draws import (
+    POINT,
+    Draws,
+    Interval,
+    averages,
+    standard_covariance,
+    summarise,
+)
 from hiermodels.numbers.expected import mean_exists
 from hiermodels.numbers.predictive import Given, check_complete
 from hiermodels.numbers.tails import heavy_columns
@@ -640,10 +647,12 @@ def quadrature(n: int) -> list[tuple[float, float]]:
 
 
 def summaries(ask: Prediction, *, point: str = POINT, ci_prob: float) -> Interval:
-    """Estimate, sd and interval of each row."""
+    """Estimate, sd and interval of each row; of an expectation its average, whatever ``point``."""
     exists = means_exist(ask)
     found = [
-        summarise(v, point=point, ci_prob=ci_prob, exists=exists[at])
+        averages(v, ci_prob=ci_prob, exists=exists[at])
+        if ask.expected
+        else summarise(v, point=point, ci_prob=ci_prob, exists=exists[at])
         for at, v in prediction_draws(ask)
     ]
     return Interval(

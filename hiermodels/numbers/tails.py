@@ -29,9 +29,9 @@ type Array = np.ndarray
 
 #: Priors of an sd whose tails are no heavier than those of a normal distribution.
 LIGHT = ("HalfNormal", "TruncatedNormal", "Uniform", "Beta")
-#: Distance of the farthest draw from the median, in widths of the central 95 %, up to which no
-#: tail is heavy: with k = 0.7 one in 100 draws is farther out.
-NEAR = 2.0
+#: Distance of the farthest draw from the median, in interquartile ranges, up to which no tail is
+#: heavy: with k = 0.7 one in 20 draws is farther out.
+NEAR = 5.0
 #: Draws from which a tail can be fitted: it has five of them.
 FEWEST = 25
 
@@ -48,7 +48,7 @@ def pareto_k(values: Array) -> Array:
     """
     columns = np.asarray(values, dtype=float).reshape(len(values), -1)
     found = np.full(columns.shape[1], -np.inf)
-    lower, middle, upper = np.quantile(columns, [0.025, 0.5, 0.975], axis=0)
+    lower, middle, upper = np.quantile(columns, [0.25, 0.5, 0.75], axis=0)
     with np.errstate(invalid="ignore"):
         farthest = np.abs(columns - middle).max(axis=0)
         far = farthest > NEAR * (upper - lower)
