@@ -22,8 +22,10 @@ from hiermodels.errors import NotAvailableError
 if TYPE_CHECKING:
     from great_tables import GT
 
-__all__ = ["Table", "format_number", "html_table"]
+__all__ = ["Table", "format_interval", "format_number", "html_table", "printed_columns"]
 
+#: What ``lower`` and ``upper`` without a name of their own belong to: the first that is there.
+ESTIMATES = ("estimate", "mean")
 #: Columns that name a row; equal neighbours are printed once.
 KEYS = ("group", "component", "term", "level")
 MAX_ROWS = 60
@@ -31,6 +33,10 @@ MAX_ROWS = 60
 HUGE = 1e9
 #: Columns of probabilities, which have four digits after the point.
 PROBABILITY = re.compile(r"(^|_)p(_|$)")
+#: Digits after the point, beyond which numbers are printed as powers of ten.
+MOST_DIGITS = 8
+#: The part of an end that rounding may move it; and of the width below which an end is 0.
+FAR_MOVED, ROUNDING = 0.25, 1e-14
 #: How often the short side of an interval goes into a quarter of it, where the other is a tail.
 LONG_TAIL = 5
 
@@ -38,8 +44,8 @@ LONG_TAIL = 5
 class Table(pd.DataFrame):
     """A pandas frame with a ``title`` above and a ``note`` below when it is printed.
 
-    Columns ``x``, ``x_lower``, ``x_upper`` are printed as one; ``estimate`` goes with ``lower`` and
-    ``upper``.
+    Columns ``x``, ``x_lower``, ``x_upper`` are printed as one; ``estimate``, or ``mean`` where
+    there is none, goes with ``lower`` and ``upper``.
     """
 
     _metadata: ClassVar[list[str]] = ["title", "note"]
@@ -179,8 +185,9 @@ def is_number(frame: pd.DataFrame, name: str) -> bool:
 def printed_columns(names: Sequence[str]) -> list[tuple[str, str, str]]:
     """Each column with the two that hold its interval, which get no place of their own."""
     found = []
+    plain = next((n for n in ESTIMATES if n in names and f"{n}_lower" not in names), "")
     for name in names:
-        ends = ("lower", "upper") if name == "estimate" else (f"{name}_lower", f"{name}_upper")
+        ends = ("lower", "upper") if name == plain else (f"{name}_lower", f"{name}_upper")
         if all(end in names for end in ends):
             found.append((name, *ends))
     inside = {end for _, *ends in found for end in ends}
@@ -231,26 +238,51 @@ def magnitude(value: float) -> int:
 def format_interval(value: float, lower: float, upper: float) -> str:
     """``0.66 [0.16, 1.15]``: two digits of the width of the interval decide.
 
-    Of an interval with a long tail, ``440 [40, 74000]``, those of its short side decide for all but
-    the end of the tail.
+    Of an interval with a long tail, ``298 [28, 50180]``, three digits of its short side decide for
+    all but the end of the tail, which has up to four before the point. An end that rounding would
+    move by more than a quarter keeps two digits of its own: only an end of 0 is printed as 0. A
+    missing value leaves its interval, ``– [28, 50000]``.
     """
-    if any(v is None or not math.isfinite(v) for v in (value, lower, upper)):
+    ends = (lower, upper)
+    if any(v is None or not math.isfinite(v) for v in ends):
         return format_number(value)
+    known = value is not None and math.isfinite(value)
     width = (upper - lower) / 4
-    whole = all(float(end).is_integer() and abs(end) < HUGE for end in (lower, upper))
+    whole = all(float(end).is_integer() and abs(end) < HUGE for end in ends)
     if not width > 0:
-        low, high = (f"{end:.0f}" if whole else format_number(end) for end in (lower, upper))
-        return f"{low if value == lower else format_number(value)} [{low}, {high}]"
+        low, high = (f"{end:.0f}" if whole else format_number(end) for end in ends)
+        return f"{low if known and value == lower else format_number(value)} [{low}, {high}]"
     digits = 1 - magnitude(width)
-    if digits > 8:
-        return f"{short_power(value)} [{short_power(lower)}, {short_power(upper)}]"
+    if digits > MOST_DIGITS:
+        shown = short_power(value) if known else format_number(value)
+        return f"{shown} [{short_power(lower)}, {short_power(upper)}]"
     if whole:  # of ranks and counts
-        return f"{fixed(value, max(digits, 0))} [{lower:.0f}, {upper:.0f}]"
-    near = min(value - lower, upper - value)
-    fine = digits if near <= 0 or LONG_TAIL * near > width else 1 - magnitude(near / 2)
-    ends = (digits if abs(end - value) > near else fine for end in (lower, upper))
-    low, high = (fixed(end, d) for end, d in zip((lower, upper), ends, strict=True))
-    return f"{fixed(value, fine)} [{low}, {high}]"
+        shown = fixed(value, max(digits, 0)) if known else format_number(value)
+        return f"{shown} [{lower:.0f}, {upper:.0f}]"
+    middle = value if known and lower < value < upper else (lower + upper) / 2
+    near = min(middle - lower, upper - middle)
+    tailed = 0 < LONG_TAIL * near <= width
+    fine = 2 - magnitude(near) if tailed else digits
+    low, high = (
+        format_end(end, tail_digits(end, digits) if tailed and abs(end - middle) > near else fine)
+        if abs(end) > ROUNDING * width
+        else fixed(0.0, fine)
+        for end in ends
+    )
+    shown = fixed(value, fine) if known else format_number(value)
+    return f"{shown} [{low}, {high}]"
+
+
+def tail_digits(end: float, digits: int) -> int:
+    """Of the end of a long tail: up to four digits before the point."""
+    return max(digits, min(0, 3 - magnitude(end)))
+
+
+def format_end(end: float, digits: int) -> str:
+    """Rounded to so many digits after the point, or to two of its own where that moves it far."""
+    if abs(round(end, digits) - end) > FAR_MOVED * abs(end):
+        digits = 1 - magnitude(end)
+    return short_power(end) if digits > MOST_DIGITS else fixed(end, digits)
 
 
 def fixed(value: float, digits: int) -> str:

@@ -25,7 +25,7 @@ from hiermodels.numbers import checks, comparison, prediction
 from hiermodels.numbers.checks import Checks
 from hiermodels.numbers.comparison import Elpd
 from hiermodels.numbers.diagnostics import Diagnostics, diagnose
-from hiermodels.numbers.draws import Draws, stack_draws
+from hiermodels.numbers.draws import POINT, Draws, stack_draws
 from hiermodels.numbers.expected import is_linear
 from hiermodels.numbers.held_out import integrated_groups
 from hiermodels.numbers.icc import icc_curves
@@ -35,6 +35,7 @@ from hiermodels.numbers.ranks import rank_levels
 from hiermodels.numbers.remaining import remaining_variance
 from hiermodels.numbers.sensitivity import sensitivities, sensitivity_table, sensitivity_tree
 from hiermodels.numbers.shrinkage import reliability
+from hiermodels.numbers.tails import heavy_sds
 from hiermodels.numbers.variance import (
     Components,
     components,
@@ -67,7 +68,9 @@ CI_PROB = 0.95
 class Fit:
     """A posterior with the model it belongs to. Made by `fit`, read by the user.
 
-    Every report takes ``ci_prob``, the probability of its equal-tailed intervals. ``idata`` is the
+    Every table takes ``point``, the estimate of what is a function of the parameters: its
+    posterior ``"median"`` or ``"mean"``; and ``ci_prob``, the probability of its equal-tailed
+    intervals. A mean that is infinite, or that the draws cannot average, is NaN. ``idata`` is the
     `xarray.DataTree` with the groups ``posterior``, ``sample_stats`` and ``observed_data``, for
     everything that ArviZ does.
     """
@@ -90,6 +93,11 @@ class Fit:
     def _reliability(self) -> dict[str, np.ndarray]:
         return {b.name: reliability(self.design, self.draws, b) for b in self.design.blocks}
 
+    @cached_property
+    def _heavy(self) -> dict[str, str]:
+        """The sds for which a mean response over all groups is infinite, with their priors."""
+        return heavy_sds(self.design, self.priors)
+
     @property
     def plot(self) -> PredictionPlots:
         """The pictures, such as ``fit.plot.forest("site")``, ``fit.plot.shrinkage("site")``."""
@@ -108,7 +116,7 @@ class Fit:
             raise NotAvailableError(f"{self.design.formula} has no group term, such as (1 | site)")
         return self.design.blocks if group is None else (self.design.block(group),)
 
-    def summary(self, *, ci_prob: float = CI_PROB) -> Summary:
+    def summary(self, *, point: str = POINT, ci_prob: float = CI_PROB) -> Summary:
         """A page in the order of lme4's: groups, common effects, sampler diagnostics, priors."""
         return build_summary(
             self.design,
@@ -116,14 +124,17 @@ class Fit:
             self.draws,
             self.diagnostics,
             attributes={str(k): v for k, v in self.idata["posterior"].attrs.items()},
+            point=point,
             ci_prob=ci_prob,
         )
 
-    def fixef(self, *, ci_prob: float = CI_PROB) -> Table:
-        """Common effects: term, estimate (posterior mean), sd, lower, upper."""
-        return tables.fixef_table(self.design, self.draws, ci_prob=ci_prob)
+    def fixef(self, *, point: str = POINT, ci_prob: float = CI_PROB) -> Table:
+        """Common effects: term, estimate, sd, lower, upper."""
+        return tables.fixef_table(self.design, self.draws, point=point, ci_prob=ci_prob)
 
-    def ranef(self, group: str | None = None, *, ci_prob: float = CI_PROB) -> Table:
+    def ranef(
+        self, group: str | None = None, *, point: str = POINT, ci_prob: float = CI_PROB
+    ) -> Table:
         """Group effects b of each level: their deviation from the common effects.
 
         ``shrinkage`` is 1 - reliability: 0 leaves a level its own estimate, 1 gives it the common
@@ -131,25 +142,34 @@ class Fit:
         """
         return stacked(
             [
-                tables.ranef_table(self.draws, b, self._reliability[b.name], ci_prob=ci_prob)
-                for b in self._blocks(group)
-            ]
-        )
-
-    def coef(self, group: str | None = None, *, ci_prob: float = CI_PROB) -> Table:
-        """Coefficients of each level: common effects plus its group effects, the intercept at 0."""
-        return stacked(
-            [
-                tables.coef_table(
-                    self.design, self.draws, b, self._reliability[b.name], ci_prob=ci_prob
+                tables.ranef_table(
+                    self.draws, b, self._reliability[b.name], point=point, ci_prob=ci_prob
                 )
                 for b in self._blocks(group)
             ]
         )
 
-    def varcorr(self, *, ci_prob: float = CI_PROB) -> Table:
+    def coef(
+        self, group: str | None = None, *, point: str = POINT, ci_prob: float = CI_PROB
+    ) -> Table:
+        """Coefficients of each level: common effects plus its group effects, the intercept at 0."""
+        return stacked(
+            [
+                tables.coef_table(
+                    self.design,
+                    self.draws,
+                    b,
+                    self._reliability[b.name],
+                    point=point,
+                    ci_prob=ci_prob,
+                )
+                for b in self._blocks(group)
+            ]
+        )
+
+    def varcorr(self, *, point: str = POINT, ci_prob: float = CI_PROB) -> Table:
         """Sds, variances and correlations of each factor and term, and of the residual."""
-        return tables.varcorr_table(self.design, self.draws, ci_prob=ci_prob)
+        return tables.varcorr_table(self.design, self.draws, point=point, ci_prob=ci_prob)
 
     @property
     def scales(self) -> tuple[str | None, ...]:
@@ -187,6 +207,7 @@ class Fit:
         common: bool = False,
         variant: str = "lognormal",
         expected: float | np.ndarray | None = None,
+        point: str = POINT,
         ci_prob: float = CI_PROB,
     ) -> Table:
         """Each variance component: sd, variance, percent of the total, CV² = variance / mean².
@@ -200,7 +221,15 @@ class Fit:
         Source: Nakagawa, Johnson & Schielzeth 2017.
         """
         parts = self.components(scale=scale, variant=variant, expected=expected)
-        return tables.variance_table(self.design, self.draws, parts, ci_prob=ci_prob, common=common)
+        return tables.variance_table(
+            self.design,
+            self.draws,
+            parts,
+            point=point,
+            ci_prob=ci_prob,
+            common=common,
+            heavy=self._heavy,
+        )
 
     def icc(
         self,
@@ -209,6 +238,7 @@ class Fit:
         at: Mapping[str, Any] | None = None,
         variant: str = "lognormal",
         expected: float | np.ndarray | None = None,
+        point: str = POINT,
         ci_prob: float = CI_PROB,
     ) -> Table:
         """Intraclass correlation of each factor, cumulative for nested ones, adjusted and not.
@@ -222,9 +252,11 @@ class Fit:
             curves = icc_curves(
                 self.design, self.draws, at, scale=scale, variant=variant, expected=expected
             )
-            return tables.icc_curve_table(self.design, curves, ci_prob=ci_prob)
+            return tables.icc_curve_table(self.design, curves, point=point, ci_prob=ci_prob)
         parts = self.components(scale=scale, variant=variant, expected=expected)
-        return tables.icc_table(self.design, parts, intraclass(self.design, parts), ci_prob=ci_prob)
+        return tables.icc_table(
+            self.design, parts, intraclass(self.design, parts), point=point, ci_prob=ci_prob
+        )
 
     def repeatability(
         self,
@@ -233,6 +265,7 @@ class Fit:
         scale: str | None = None,
         variant: str = "lognormal",
         expected: float | np.ndarray | None = None,
+        point: str = POINT,
         ci_prob: float = CI_PROB,
     ) -> Table:
         """The adjusted ICC of the mean of n rows of a level, ``V_g / (sum V_g + V_e / n)``."""
@@ -241,7 +274,9 @@ class Fit:
             raise DataError(f"n={n}: the rows in a mean are at least one")
         parts = self.components(scale=scale, variant=variant, expected=expected)
         icc = repeatability(self.design, parts, n=n)
-        return tables.repeatability_table(self.design, parts, icc, n=n, ci_prob=ci_prob)
+        return tables.repeatability_table(
+            self.design, parts, icc, n=n, point=point, ci_prob=ci_prob
+        )
 
     def r2(
         self,
@@ -250,6 +285,7 @@ class Fit:
         scale: str | None = None,
         variant: str = "lognormal",
         expected: float | np.ndarray | None = None,
+        point: str = POINT,
         ci_prob: float = CI_PROB,
     ) -> Table:
         """Variance explained by common effects (marginal), by these and groups (conditional).
@@ -264,9 +300,11 @@ class Fit:
             other = null.components(scale=scale, variant=variant, expected=expected)
             change = strata_change(self.design, parts, null.design, other)
         found = explained_variance(self.design, self.draws, parts)
-        return tables.r2_table(self.design, parts, found, change, ci_prob=ci_prob)
+        return tables.r2_table(self.design, parts, found, change, point=point, ci_prob=ci_prob)
 
-    def variance_left(self, *, threshold: float | None = None, ci_prob: float = CI_PROB) -> Table:
+    def variance_left(
+        self, *, threshold: float | None = None, point: str = POINT, ci_prob: float = CI_PROB
+    ) -> Table:
         """Is there variance left to explain? Each sd, its prior, and P(sd < threshold).
 
         ``threshold`` is an sd on the scale of the linear predictor; None is a tenth of the residual
@@ -280,7 +318,7 @@ class Fit:
         rows = remaining_variance(
             self.design, self.priors, self.draws, residual, threshold=threshold
         )
-        return tables.variance_left_table(rows, ci_prob=ci_prob)
+        return tables.variance_left_table(rows, point=point, ci_prob=ci_prob)
 
     def describe(self, *, rows: str = "rows", ci_prob: float = CI_PROB) -> Sentences:
         """The results in sentences that say what each number compares, and given what.
@@ -312,6 +350,7 @@ class Fit:
         term: str | None = None,
         top: int | None = None,
         best: str = "highest",
+        point: str = POINT,
         ci_prob: float = CI_PROB,
     ) -> Table:
         """Rank of each level with its interval, P(best), P(among the ``top``), and pairs too close.
@@ -330,14 +369,21 @@ class Fit:
             top=top,
             best=best,
         )
-        return tables.ranks_table(block, found, ci_prob=ci_prob)
+        return tables.ranks_table(block, found, point=point, ci_prob=ci_prob)
 
-    def shrinkage(self, group: str | None = None, *, ci_prob: float = CI_PROB) -> Table:
+    def shrinkage(
+        self, group: str | None = None, *, point: str = POINT, ci_prob: float = CI_PROB
+    ) -> Table:
         """Raw, completely pooled and partially pooled estimates of each level of a factor."""
         self._blocks(None)
         block = self.design.block(group)
         return tables.shrinkage_table(
-            self.design, self.draws, block, self._reliability[block.name], ci_prob=ci_prob
+            self.design,
+            self.draws,
+            block,
+            self._reliability[block.name],
+            point=point,
+            ci_prob=ci_prob,
         )
 
     def predict(
@@ -348,6 +394,7 @@ class Fit:
         kind: str = "mean",
         groups: str | Sequence[str] | None = None,
         draws: bool = False,
+        point: str = POINT,
         ci_prob: float = CI_PROB,
         random_seed: int | None = None,
     ) -> Any:
@@ -389,6 +436,7 @@ class Fit:
             kind=kind,
             seed=self._seed(random_seed),
             groups=groups,
+            heavy=self._heavy,
         )
         if draws:
             found = (
@@ -397,7 +445,7 @@ class Fit:
                 else self._labelled(prediction.all_draws(ask), ask.rows.frame.index)
             )
             return found.assign_attrs(target=target, kind=kind)
-        return prediction_tables.predict_table(ask, ci_prob=ci_prob)
+        return prediction_tables.predict_table(ask, point=point, ci_prob=ci_prob)
 
     def _category_draws(self, ask: prediction.Prediction) -> xr.DataArray:
         """The probability of each category, (chain, draw, row, category)."""
@@ -457,6 +505,7 @@ class Fit:
         by: str | Sequence[str] | None = None,
         target: str = "population",
         kind: str = "mean",
+        point: str = POINT,
         ci_prob: float = CI_PROB,
         random_seed: int | None = None,
     ) -> Table:
@@ -477,8 +526,10 @@ class Fit:
                 target=target,
                 kind=kind,
                 seed=self._seed(random_seed),
+                point=point,
                 ci_prob=ci_prob,
                 category=category,
+                heavy=self._heavy,
             ),
         )
 
@@ -491,6 +542,7 @@ class Fit:
         by: str | Sequence[str] | None = None,
         target: str = "population",
         kind: str = "mean",
+        point: str = POINT,
         ci_prob: float = CI_PROB,
         random_seed: int | None = None,
     ) -> Table:
@@ -512,8 +564,10 @@ class Fit:
                 target=target,
                 kind=kind,
                 seed=self._seed(random_seed),
+                point=point,
                 ci_prob=ci_prob,
                 category=category,
+                heavy=self._heavy,
             ),
         )
 
@@ -528,6 +582,7 @@ class Fit:
         by: str | Sequence[str] | None = None,
         target: str = "population",
         kind: str = "mean",
+        point: str = POINT,
         ci_prob: float = CI_PROB,
         random_seed: int | None = None,
     ) -> Table:
@@ -551,8 +606,10 @@ class Fit:
                 target=target,
                 kind=kind,
                 seed=self._seed(random_seed),
+                point=point,
                 ci_prob=ci_prob,
                 category=category,
+                heavy=self._heavy,
             ),
         )
 
@@ -676,6 +733,7 @@ class Fit:
         self,
         effects: str | Sequence[str] = ("fixed", "ran_pars", "auxiliary"),
         *,
+        point: str = POINT,
         ci_prob: float = CI_PROB,
     ) -> pd.DataFrame:
         """One row a parameter, with the columns of R's broom.mixed.
@@ -687,7 +745,9 @@ class Fit:
         """
         wanted = (effects,) if isinstance(effects, str) else tuple(effects)
         found = self._reliability if {"ran_vals", "ran_coefs"} & set(wanted) else {}
-        return broom.tidy_frame(self.design, self.draws, found, effects=wanted, ci_prob=ci_prob)
+        return broom.tidy_frame(
+            self.design, self.draws, found, effects=wanted, point=point, ci_prob=ci_prob
+        )
 
     def glance(self, *, loo: bool = False) -> pd.DataFrame:
         """One row for the model, with the columns of R's broom.mixed.
@@ -716,7 +776,12 @@ class Fit:
         return broom.glance_frame(found)
 
     def augment(
-        self, newdata: Any = None, *, target: str = "group", ci_prob: float = CI_PROB
+        self,
+        newdata: Any = None,
+        *,
+        target: str = "group",
+        point: str = POINT,
+        ci_prob: float = CI_PROB,
     ) -> pd.DataFrame:
         """The rows, each with what the model says of it, in the columns of R's broom.mixed.
 
@@ -725,8 +790,8 @@ class Fit:
         ``.fixed`` that with group effects at zero; ``.resid`` the response less ``.fitted``, for
         the rows of the fit. ``newdata`` and ``target`` are those of `predict`.
         """
-        fitted = self.predict(newdata, target=target, ci_prob=ci_prob)
-        fixed = self.predict(newdata, target="population")["estimate"].to_numpy()
+        fitted = self.predict(newdata, target=target, point=point, ci_prob=ci_prob)
+        fixed = self.predict(newdata, target="population", point=point)["estimate"].to_numpy()
         left = ("estimate", "sd", "lower", "upper")
         if newdata is None:
             rows = broom.plain_names(self.design.rows.frame)
@@ -813,6 +878,7 @@ class Fit:
         *,
         scale: str | None = None,
         alphas: tuple[float, float] = (0.99, 1.01),
+        point: str = POINT,
         ci_prob: float = CI_PROB,
     ) -> Table:
         """How much the priors say of what is reported: power-scaling of prior and likelihood.
@@ -834,7 +900,11 @@ class Fit:
         )
         note = "" if scale or is_linear(self.design) else "scale= adds ICC and CV²."
         return sensitivity_table(
-            sensitivities(tree, alphas=alphas), alphas=alphas, note=note, ci_prob=ci_prob
+            sensitivities(tree, alphas=alphas),
+            alphas=alphas,
+            note=note,
+            point=point,
+            ci_prob=ci_prob,
         )
 
     def loo(self) -> Elpd:
@@ -896,6 +966,7 @@ class Fit:
         group: str | None = None,
         *,
         refit: bool | None = None,
+        point: str = POINT,
         ci_prob: float = CI_PROB,
         random_seed: int | None = None,
     ) -> Influence:
@@ -903,7 +974,7 @@ class Fit:
 
         By importance weights ``1 / p(y_j | y_-j, theta)`` over the draws; where Pareto k is beyond
         ArviZ's limit the model is fitted again without the level, as in `logo` (``refit``).
-        ``shift`` is how far a posterior mean moves, in posterior sds; the rows come in its order.
+        ``shift`` is how far an estimate moves, in posterior sds; the rows come in its order.
         Variances that depend on predictors are averaged over all rows, those of the level too.
         ``.plot()`` draws the shifts.
 
@@ -911,7 +982,7 @@ class Fit:
         """
         self._blocks(None)
         made: Influence = later("workflows.influence").influence(
-            self, group, refit=refit, ci_prob=ci_prob, seed=self._seed(random_seed)
+            self, group, refit=refit, point=point, ci_prob=ci_prob, seed=self._seed(random_seed)
         )
         return made
 
@@ -921,6 +992,7 @@ class Fit:
         *,
         rope: float | Mapping[str, float] | None = None,
         likelihood_ratio: bool = False,
+        point: str = POINT,
         ci_prob: float = CI_PROB,
         random_seed: int | None = None,
         progressbar: bool = True,
@@ -955,6 +1027,7 @@ class Fit:
             group,
             rope=rope,
             likelihood_ratio=likelihood_ratio,
+            point=point,
             ci_prob=ci_prob,
             seed=self._seed(random_seed),
             progressbar=progressbar,

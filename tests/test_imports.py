@@ -42,6 +42,7 @@ ORDER = [
     "disjoint",
     "engines",
     "sampling",
+    "numbers.tails",
     "numbers.draws",
     "numbers.prior_density",
     "numbers.effects",

@@ -75,11 +75,10 @@ def test_weights_are_what_refits_without_each_group_say(gaussian):
         error = np.sqrt(INEFFICIENCY * (1 / effective + 1 / len(full["x"])))
         for name, draws in rest.items():
             row = found.loc[(name, level)]
-            assert row["without"] == pytest.approx(draws.mean(), abs=4 * error * draws.std())
-            for end, p in (("lower", 0.025), ("upper", 0.975)):
-                below = (draws < row[f"without_{end}"]).mean()
+            for end, p in (("_lower", 0.025), ("", 0.5), ("_upper", 0.975)):
+                below = (draws < row[f"without{end}"]).mean()
                 assert below == pytest.approx(p, abs=4 * error * np.sqrt(p * (1 - p)))
-            shift = (draws.mean() - full[name].mean()) / full[name].std()
+            shift = (np.median(draws) - np.median(full[name])) / full[name].std()
             largest = max(largest, abs(shift) / (4 * error))
     assert largest > 2, "or no level has an influence"
 
@@ -94,7 +93,8 @@ def test_a_level_that_weights_do_not_reach_is_fitted_without(far):
     assert found["level"].iloc[0] == "g0"
     error = np.sqrt(2 * INEFFICIENCY / fit.draws.n)
     for name, draws in own_estimands(without(data, "g0")).items():
-        assert rows.loc[name, "without"] == pytest.approx(draws.mean(), abs=4 * error * draws.std())
+        below = (draws < rows.loc[name, "without"]).mean()
+        assert below == pytest.approx(0.5, abs=4 * error / 2), name
     told = fit.influence(refit=False)
     assert "refit=True fits without each" in told.note
     assert set(told.loc[told["level"] == "g0", "by"]) == {"weights, k too high"}
@@ -174,9 +174,9 @@ def test_counts_are_refitted_with_their_effects_integrated():
     moved = fit.influence()
     row = moved[(moved["level"] == "g0") & (moved["estimand"] == "sd_g[Intercept]")].iloc[0]
     sd = d.sd["g"][:, 0]
-    allowed = 4 * np.sqrt(2 * INEFFICIENCY / d.n) * sd.std()
+    allowed = 4 * np.sqrt(2 * INEFFICIENCY / d.n) / 2
     assert row["by"] == "refit"
-    assert row["without"] == pytest.approx(sd.mean(), abs=allowed)
+    assert (sd < row["without"]).mean() == pytest.approx(0.5, abs=allowed)
 
 
 def test_the_acceptance_ratio_is_the_ratio_of_normalisers():

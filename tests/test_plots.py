@@ -241,7 +241,7 @@ def test_forest_has_its_line_at_zero_without_a_common_effect(frame) -> None:
 def test_the_axis_says_what_and_which_interval(kind, word) -> None:
     axis = draw_forest(levels(5), kind=kind, ci_prob=0.9)
     assert axis.get_xlabel() == (
-        f"{word.capitalize()}: Intercept\nposterior mean and 90 % interval"
+        f"{word.capitalize()}: Intercept\nposterior median and 90 % interval"
     )
 
 

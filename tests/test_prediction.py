@@ -67,10 +67,10 @@ def test_population_and_group(fit, new):
         assert found.attrs == {"target": target, "kind": "mean"}
     frame = fit.predict(new, target="group")
     values = by_hand(fit, new)
-    np.testing.assert_allclose(frame["estimate"], values.mean(axis=0))
+    np.testing.assert_allclose(frame["estimate"], np.median(values, axis=0))
     np.testing.assert_allclose(frame["lower"], np.quantile(values, 0.025, axis=0))
     assert list(frame.index) == list(new.index)
-    assert "target group: effects of known levels (posterior mean, 95 % interval)" in frame.title
+    assert "target group: effects of known levels (posterior median, 95 % interval)" in frame.title
 
 
 def test_the_rows_of_the_fit(fit):
@@ -346,10 +346,10 @@ def test_a_grid_keeps_the_order_of_categories():
 
 def test_slopes(fit):
     found = fit.slopes("x")
-    np.testing.assert_allclose(found["estimate"], fit.draws.beta[:, 0].mean(), rtol=1e-8)
+    np.testing.assert_allclose(found["estimate"], np.median(fit.draws.beta[:, 0]), rtol=1e-8)
     by_pop = fit.slopes("x", by="pop", target="group")
     wanted = fit.draws.beta[:, :1] + fit.draws.effects["pop"][:, :, 1]
-    np.testing.assert_allclose(by_pop["estimate"], wanted.mean(axis=0), rtol=1e-7)
+    np.testing.assert_allclose(by_pop["estimate"], np.median(wanted, axis=0), rtol=1e-7)
     np.testing.assert_allclose(by_pop["upper"], np.quantile(wanted, 0.975, axis=0), rtol=1e-7)
     assert by_pop["pop"].tolist() == ["P0", "P1", "P2", "P3", "P4"]
     with pytest.raises(DataError, match="not a number, so it has no slope"):
@@ -368,15 +368,15 @@ def test_means_and_contrasts(fit):
     means = fit.marginal_means("f")
     assert means["f"].tolist() == ["high", "low", "mid"]
     for level, estimate in zip(means["f"], means["estimate"], strict=True):
-        assert estimate == pytest.approx((base + at.get(level, 0)).mean())
+        assert estimate == pytest.approx(np.median(base + at.get(level, 0)))
     contrast = fit.contrasts("f").set_index("contrast")
     assert list(contrast.index) == ["low − high", "mid − high"]
     difference = at.get("mid", 0) - at.get("high", 0)
-    assert contrast.loc["mid − high", "estimate"] == pytest.approx(np.mean(difference))
+    assert contrast.loc["mid − high", "estimate"] == pytest.approx(np.median(difference))
     assert contrast.loc["mid − high", "lower"] == pytest.approx(np.quantile(difference, 0.025))
     assert len(fit.contrasts("f", pairs="all")) == 3
     step = fit.contrasts("x", values=(6, 8)).iloc[0]
-    assert step["estimate"] == pytest.approx(2 * draws.beta[:, 0].mean())
+    assert step["estimate"] == pytest.approx(2 * np.median(draws.beta[:, 0]))
     with pytest.raises(DataError, match="say which to set it to"):
         fit.contrasts("x")
 
@@ -392,12 +392,12 @@ def test_averages_are_of_draws_with_frequencies():
     mean_x = np.average(table()["x"], weights=w)
     found = weighted.marginal_means("f").set_index("f").loc["high", "estimate"]
     d = plain.draws
-    assert found == pytest.approx((d.intercept + d.beta[:, 0] * mean_x).mean())
+    assert found == pytest.approx(np.median(d.intercept + d.beta[:, 0] * mean_x))
     assert "each as often as its weight says" in weighted.slopes("x").note
     # new rows have no weights: each counts once
     new = table()[["x", "f"]].head(5)
     once = weighted.marginal_means("f", new).set_index("f").loc["high", "estimate"]
-    assert once == pytest.approx((d.intercept + d.beta[:, 0] * new["x"].mean()).mean())
+    assert once == pytest.approx(np.median(d.intercept + d.beta[:, 0] * new["x"].mean()))
     assert "weight" not in weighted.marginal_means("f", new).note
 
 

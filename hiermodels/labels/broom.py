@@ -5,8 +5,7 @@
     augment   the rows, with .fitted, .se.fit, .conf.low, .conf.high, .fixed, .resid
 
 Names are those of broom.mixed for brms' fits, so that code that reads one can read the other.
-Estimates are those of this package: the posterior mean of coefficients and group effects, the
-median of sds and correlations. The intercept is ``(Intercept)``, as there.
+Estimates are those of this package: posterior medians. The intercept is ``(Intercept)``, as there.
 
 Source: Bolker & Robinson, broom.mixed 0.2.9.
 """
@@ -23,7 +22,7 @@ import numpy as np
 from hiermodels.design import INTERCEPT, SE, WEIGHTS, Block, Design, Predictor
 from hiermodels.errors import lookup
 from hiermodels.labels.tables import coef_table, ranef_table
-from hiermodels.numbers.draws import Draws, summarise
+from hiermodels.numbers.draws import POINT, Draws, summarise
 from hiermodels.posterior import CUT, coordinates
 
 if TYPE_CHECKING:
@@ -54,7 +53,6 @@ class Row:
     group: str | None
     term: str
     values: Array
-    center: str
 
 
 def tidy_frame(
@@ -63,6 +61,7 @@ def tidy_frame(
     reliability: Reliability,
     *,
     effects: Sequence[str],
+    point: str = POINT,
     ci_prob: float,
 ) -> pd.DataFrame:
     """One row a parameter, in the order of ``effects``, keys of `EFFECTS`.
@@ -79,23 +78,23 @@ def tidy_frame(
         lookup(effect, EFFECTS, what="effect")
         if effect in ("ran_vals", "ran_coefs"):
             parts += [
-                of_levels(design, draws, block, reliability[block.name], effect, ci_prob)
+                of_levels(design, draws, block, reliability[block.name], effect, point, ci_prob)
                 for block in design.blocks
             ]
         else:
             rows = [r for r in every_row(design, draws) if r.effect == effect]
-            parts.append(of_rows(rows, ci_prob))
+            parts.append(of_rows(rows, point, ci_prob))
     kept = [p for p in parts if len(p)]
-    whole = pd.concat(kept, ignore_index=True) if kept else of_rows([], ci_prob)
+    whole = pd.concat(kept, ignore_index=True) if kept else of_rows([], point, ci_prob)
     leveled = "level" in whole
     first = ["effect", "component", "group", *(["level"] if leveled else []), "term"]
     return whole[[*first, *COLUMNS.values()]]
 
 
-def of_rows(rows: list[Row], ci_prob: float) -> pd.DataFrame:
+def of_rows(rows: list[Row], point: str, ci_prob: float) -> pd.DataFrame:
     import pandas as pd
 
-    found = [summarise(r.values[:, None], center=r.center, ci_prob=ci_prob) for r in rows]
+    found = [summarise(r.values[:, None], point=point, ci_prob=ci_prob) for r in rows]
     return pd.DataFrame(
         {
             "effect": [r.effect for r in rows],
@@ -116,15 +115,16 @@ def of_levels(
     block: Block,
     reliability: Array,
     effect: str,
+    point: str,
     ci_prob: float,
 ) -> pd.DataFrame:
     """The group effects of a factor, or the coefficients of its levels."""
     import pandas as pd
 
     if effect == "ran_vals":
-        table = ranef_table(draws, block, reliability, ci_prob=ci_prob)
+        table = ranef_table(draws, block, reliability, point=point, ci_prob=ci_prob)
     else:
-        table = coef_table(design, draws, block, reliability, ci_prob=ci_prob)
+        table = coef_table(design, draws, block, reliability, point=point, ci_prob=ci_prob)
     return pd.DataFrame(
         {
             "effect": effect,
@@ -147,7 +147,6 @@ def every_row(design: Design, draws: Draws) -> Iterator[Row]:
             group="Residual",
             term="sd__Observation",
             values=draws.residual,
-            center="median",
         )
     for parameter in design.constants:
         if parameter.name == design.family.residual:
@@ -163,7 +162,6 @@ def every_row(design: Design, draws: Draws) -> Iterator[Row]:
                 group=None,
                 term=label,
                 values=own,
-                center="median",
             )
     for name, predictor in design.extras.items():
         yield from predictor_rows(predictor, draws.extras[name], name)
@@ -182,7 +180,6 @@ def predictor_rows(predictor: Predictor, draws: Draws, component: str) -> Iterat
             group=None,
             term=term,
             values=values,
-            center="mean",
         )
     for block in predictor.blocks:
         for term, values in covariance_terms(block, draws):
@@ -192,7 +189,6 @@ def predictor_rows(predictor: Predictor, draws: Draws, component: str) -> Iterat
                 group=block.name,
                 term=term,
                 values=values,
-                center="median",
             )
 
 

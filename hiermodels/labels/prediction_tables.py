@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ import pandas as pd
 
 from hiermodels.design import Design
 from hiermodels.errors import DataError, NotAvailableError, UnknownNameError, lookup
-from hiermodels.labels.tables import estimate_columns, heading
+from hiermodels.labels.tables import MEDIAN_INSTEAD, estimate_columns, heading, with_dashes
 from hiermodels.numbers.checks import AVERAGED, enough_draws
-from hiermodels.numbers.draws import Draws, Interval, summarise
+from hiermodels.numbers.draws import POINT, Draws, averages, point_words, summarise
 from hiermodels.numbers.prediction import (
     KINDS,
     LINEAR,
@@ -24,9 +24,11 @@ from hiermodels.numbers.prediction import (
     average,
     cells,
     is_number,
+    means_exist,
     of_categories,
     predict,
     predictor,
+    ratios_exist,
     summaries,
     with_column,
 )
@@ -55,7 +57,7 @@ MANY_DRAWS = 4000
 STEP = 1e-3
 
 
-def titled(what: str, ask: Prediction, ci_prob: float) -> str:
+def titled(what: str, ask: Prediction, point: str, ci_prob: float) -> str:
     """``Predictions of the mean response, target group: effects of known levels (...)``."""
     target = f"target {ask.target}: {TARGETS[ask.target]}"
     counted = {e.block.name for e in ask.rows.effects}
@@ -65,7 +67,7 @@ def titled(what: str, ask: Prediction, ci_prob: float) -> str:
     kind = KINDS[ask.kind]
     if ask.design.family.trials and ask.kind != "link":
         kind = "mean share of successes" if ask.kind == "mean" else "new number of successes"
-    return heading(f"{what} of the {kind}, {target}", "mean", ci_prob)
+    return heading(f"{what} of the {kind}, {target}", point, ci_prob)
 
 
 def target_note(ask: Prediction) -> str:
@@ -96,41 +98,71 @@ def by_category(
 
 
 def probabilities_table(ask: Prediction, *, ci_prob: float) -> Table:
-    """A row for each row and category: its label, then estimate, sd, lower, upper."""
+    """A row for each row and category: its label, then mean, sd, lower, upper."""
     parts = [predict_table(one, ci_prob=ci_prob) for one in of_categories(ask)]
     labels = ask.design.categories or ()
     order = np.arange(len(parts) * len(parts[0])).reshape(len(parts), -1).T.ravel()
-    at = list(parts[0].columns).index("estimate")
+    at = list(parts[0].columns).index("mean")
     for label, part in zip(labels, parts, strict=True):
         part.insert(at, "category", label)
     return Table(pd.concat(parts).iloc[order], title=parts[0].title, note=parts[0].note)
 
 
-def predict_table(ask: Prediction, *, ci_prob: float) -> Table:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """Which point stands in a table of predictions, and the name of its column."""
+
+    point: str
+    expected: bool
+
+    @property
+    def name(self) -> str:
+        return "mean" if self.expected else "estimate"
+
+    @classmethod
+    def of(cls, ask: Prediction, point: str, *, ratio: bool = False) -> Shown:
+        """An expectation by definition is a ``mean``; a ratio of two is not an expectation."""
+        point_words(point)
+        expected = ask.expected and not ratio
+        return cls(point="mean" if expected else point, expected=expected)
+
+    def averaged(
+        self, into: Cells, values: Array, *, exists: Array, ci_prob: float
+    ) -> dict[str, Any]:
+        """The labels of the averages (S, K) and their intervals; ``exists`` is by row."""
+        every = np.ones(values.shape[1], dtype=bool)
+        np.logical_and.at(every, into.index, exists)
+        found = (
+            averages(values, ci_prob=ci_prob, exists=every)
+            if self.expected
+            else summarise(values, point=self.point, ci_prob=ci_prob, exists=every)
+        )
+        return {**{c: into.labels[c] for c in into.labels}, **estimate_columns(found, self.name)}
+
+
+def finished(table: Table, *asks: Prediction) -> Table:
+    """With the reason for each dash."""
+    instead = MEDIAN_INSTEAD
+    if "mean" in table:
+        instead = "kind='mean' has the median of the mean response"
+    known = {} if all(means_exist(ask).all() for ask in asks) else asks[0].heavy
+    return with_dashes(table, known, instead=instead)
+
+
+def predict_table(ask: Prediction, *, point: str = POINT, ci_prob: float) -> Table:
     """A row for each row: the columns that predict, then estimate, sd, lower, upper."""
     if ask.kind == "probability" and ask.category is None:
         return probabilities_table(ask, ci_prob=ci_prob)
-    found = summaries(ask, ci_prob=ci_prob)
-    frame = ask.rows.frame
-    taken = {"estimate", "sd", "lower", "upper"}
-    shown = {c: frame[c] for c in frame.columns if c not in taken}
-    return Table(
-        {**shown, **estimate_columns(found)},
+    shown, frame = Shown.of(ask, point), ask.rows.frame
+    found = summaries(ask, point=shown.point, ci_prob=ci_prob)
+    columns = estimate_columns(found, shown.name)
+    table = Table(
+        {**{c: frame[c] for c in frame.columns if c not in columns}, **columns},
         index=frame.index,
-        title=titled("Predictions", ask, ci_prob),
-        note=" ".join(n for n in (target_note(ask), outside_note(found)) if n),
+        title=titled("Predictions", ask, shown.point, ci_prob),
+        note=target_note(ask),
     )
-
-
-def outside_note(found: Interval) -> str:
-    """That a few draws make the mean, as on a log link where an sd may be large."""
-    outside = int(((found.estimate > found.upper) | (found.estimate < found.lower)).sum())
-    if not outside:
-        return ""
-    return (
-        f"In {outside} of {len(found.estimate)} rows a few draws make the mean, which is outside "
-        "the interval: read the interval."
-    )
+    return finished(table, ask)
 
 
 def averages_note(ask: Prediction, newdata: Any, x: str | None = None) -> str:
@@ -146,12 +178,6 @@ def averages_note(ask: Prediction, newdata: Any, x: str | None = None) -> str:
     return f"{over}. {target_note(ask)}".strip()
 
 
-def averaged(into: Cells, values: Array, *, ci_prob: float) -> dict[str, Any]:
-    """The labels of the averages and their intervals."""
-    found = summarise(values, center="mean", ci_prob=ci_prob)
-    return {**{c: into.labels[c] for c in into.labels}, **estimate_columns(found)}
-
-
 def slopes_table(
     design: Design,
     draws: Draws,
@@ -162,8 +188,10 @@ def slopes_table(
     target: str,
     kind: str,
     seed: int,
+    point: str = POINT,
     ci_prob: float,
     category: int | None = None,
+    heavy: Mapping[str, str] | None = None,
 ) -> Table:
     """d prediction / d x, averaged over rows: (f(x + h) - f(x - h)) / 2h in each row and draw."""
     column = predictor(design, x)
@@ -185,16 +213,19 @@ def slopes_table(
             kind=kind,
             seed=seed,
             category=category,
+            heavy=heavy,
         )
         for d in (-h, h)
     )
     into = cells(low.rows if newdata is not None else own(low), design, by)
     values = average([low, high], into, lambda pair: (pair[1] - pair[0]) / (2 * h))
-    return Table(
-        {"term": x, **averaged(into, values, ci_prob=ci_prob)},
-        title=titled(f"Slopes of {x}", low, ci_prob),
+    shown = Shown.of(low, point)
+    table = Table(
+        {"term": x, **shown.averaged(into, values, exists=means_exist(low), ci_prob=ci_prob)},
+        title=titled(f"Slopes of {x}", low, shown.point, ci_prob),
         note=averages_note(low, newdata),
     )
+    return finished(table, low)
 
 
 def request(
@@ -206,9 +237,12 @@ def request(
     kind: str,
     seed: int,
     category: int | None = None,
+    heavy: Mapping[str, str] | None = None,
 ) -> Prediction:
     """A prediction for changed rows."""
-    return predict(design, draws, frame, target=target, kind=kind, seed=seed, category=category)
+    return predict(
+        design, draws, frame, target=target, kind=kind, seed=seed, category=category, heavy=heavy
+    )
 
 
 def own(ask: Prediction) -> NewRows:
@@ -240,10 +274,13 @@ def set_to(
     kind: str,
     seed: int,
     category: int | None = None,
+    heavy: Mapping[str, str] | None = None,
 ) -> Prediction:
     """All rows with x at one value."""
     frame = with_column(design, newdata, {x: value})
-    return request(design, draws, frame, target=target, kind=kind, seed=seed, category=category)
+    return request(
+        design, draws, frame, target=target, kind=kind, seed=seed, category=category, heavy=heavy
+    )
 
 
 def means_table(
@@ -257,28 +294,51 @@ def means_table(
     target: str,
     kind: str,
     seed: int,
+    point: str = POINT,
     ci_prob: float,
     category: int | None = None,
+    heavy: Mapping[str, str] | None = None,
 ) -> Table:
     """The average prediction with x set to each value in all rows."""
     chosen = chosen_values(design, x, values)
     draws = enough_draws(draws, len(with_column(design, newdata, {})))
     asks = [
-        set_to(design, draws, x, v, newdata, target=target, kind=kind, seed=seed, category=category)
+        set_to(
+            design,
+            draws,
+            x,
+            v,
+            newdata,
+            target=target,
+            kind=kind,
+            seed=seed,
+            category=category,
+            heavy=heavy,
+        )
         for v in chosen
     ]
     into = cells(asks[0].rows if newdata is not None else own(asks[0]), design, by)
+    shown = Shown.of(asks[0], point)
     frames = [
         pd.DataFrame(
-            {x: value, **averaged(into, average([a], into, lambda v: v[0]), ci_prob=ci_prob)}
+            {
+                x: value,
+                **shown.averaged(
+                    into,
+                    average([a], into, lambda v: v[0]),
+                    exists=means_exist(a),
+                    ci_prob=ci_prob,
+                ),
+            }
         )
         for value, a in zip(chosen, asks, strict=True)
     ]
-    return Table(
+    table = Table(
         pd.concat(frames, ignore_index=True),
-        title=titled(f"Means by {x}", asks[0], ci_prob),
+        title=titled(f"Means by {x}", asks[0], shown.point, ci_prob),
         note=averages_note(asks[0], newdata, x),
     )
+    return finished(table, *asks)
 
 
 def contrasts_table(
@@ -294,8 +354,10 @@ def contrasts_table(
     target: str,
     kind: str,
     seed: int,
+    point: str = POINT,
     ci_prob: float,
     category: int | None = None,
+    heavy: Mapping[str, str] | None = None,
 ) -> Table:
     """Differences or ratios of the average predictions with x set to two values in all rows."""
     compare = lookup(comparison, COMPARISONS, what="comparison")
@@ -304,26 +366,47 @@ def contrasts_table(
         raise UnknownNameError(f"a contrast needs two values of {x!r}; there is {chosen}")
     draws = enough_draws(draws, len(with_column(design, newdata, {})))
     asks = [
-        set_to(design, draws, x, v, newdata, target=target, kind=kind, seed=seed, category=category)
+        set_to(
+            design,
+            draws,
+            x,
+            v,
+            newdata,
+            target=target,
+            kind=kind,
+            seed=seed,
+            category=category,
+            heavy=heavy,
+        )
         for v in chosen
     ]
     into = cells(asks[0].rows if newdata is not None else own(asks[0]), design, by)
     found = [average([a], into, lambda v: v[0]) for a in asks]
     sign = "−" if comparison == "difference" else "/"
+    ratio = comparison == "ratio"
+    shown = Shown.of(asks[0], point, ratio=ratio)
     frames = [
         pd.DataFrame(
             {
                 "contrast": f"{chosen[high]} {sign} {chosen[low]}",
-                **averaged(into, compare(found[high], found[low]), ci_prob=ci_prob),
+                **shown.averaged(
+                    into,
+                    compare(found[high], found[low]),
+                    exists=ratios_exist(asks[high], asks[low])
+                    if ratio
+                    else means_exist(asks[high]) & means_exist(asks[low]),
+                    ci_prob=ci_prob,
+                ),
             }
         )
         for high, low in pairs_of(len(chosen), pairs)
     ]
-    return Table(
+    table = Table(
         pd.concat(frames, ignore_index=True),
-        title=titled(f"Contrasts of {x}", asks[0], ci_prob),
+        title=titled(f"Contrasts of {x}", asks[0], shown.point, ci_prob),
         note=averages_note(asks[0], newdata, x),
     )
+    return finished(table, *asks)
 
 
 def pairs_of(n: int, which: str) -> list[tuple[int, int]]:

@@ -108,8 +108,8 @@ def listed(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def interval_of(values: Array, *, center: str, ci_prob: float) -> str:
-    found = summarise(values, center=center, ci_prob=ci_prob)
+def interval_of(values: Array, *, ci_prob: float) -> str:
+    found = summarise(values, ci_prob=ci_prob)
     return format_interval(float(found.estimate), float(found.lower), float(found.upper))
 
 
@@ -131,10 +131,10 @@ def interaction_sentence(design: Design, beta: Array, term: str, *, ci_prob: flo
     first, *others = term.split(":")
     how = direction(beta)
     if design.family.link in RATIOS:
-        size = interval_of(np.exp(beta), center="median", ci_prob=ci_prob)
+        size = interval_of(np.exp(beta), ci_prob=ci_prob)
         what = f"multiplies the ratio of {first} by {size}"
     else:
-        size = interval_of(beta, center="mean", ci_prob=ci_prob)
+        size = interval_of(beta, ci_prob=ci_prob)
         what = f"changes the effect of {first} by {size}"
     return f"One more of {listed(others)} {what} ({how})."
 
@@ -215,10 +215,10 @@ def effect_words(design: Design, beta: Array, *, ci_prob: float) -> str:
     """The size of an effect in the words of its link and family."""
     link, y, name = design.family.link, design.response_name, design.family.name
     if link in RATIOS:
-        ratio = interval_of(np.exp(beta), center="median", ci_prob=ci_prob)
+        ratio = interval_of(np.exp(beta), ci_prob=ci_prob)
         what, ratio_name = ratio_words(name, link, y)
         return f"{what} multiplied by {ratio} ({ratio_name}; {direction(beta)})"
-    size = interval_of(beta, center="mean", ci_prob=ci_prob)
+    size = interval_of(beta, ci_prob=ci_prob)
     where = "mean" if is_linear(design) else f"{latent_words(design)} of the mean"
     if name == "lognormal":
         return f"a difference of {size} in the mean of log {y} ({direction(beta)})"
@@ -258,7 +258,7 @@ def factor_sentences(
         return
     k = block.terms.index(INTERCEPT)
     sd = np.sqrt(standard_covariance(draws, block)[:, k, k])
-    told = interval_of(sd, center="median", ci_prob=ci_prob)
+    told = interval_of(sd, ci_prob=ci_prob)
     reach = float(ndtri((1 + RANGE) / 2)) * float(np.median(sd))
     outer = coarser(design, block)
     among = f"levels of {block.name}" + (f" in one {outer[-1].name}" if outer else "")
@@ -276,7 +276,7 @@ def factor_sentences(
         f"{MOST} of all such {among}{at} have {what} between {np.exp(-reach):.2g} and "
         f"{np.exp(reach):.2g} times that of the typical one (sd {told}{on})."
     )
-    ratio = interval_of(median_ratio(sd), center="median", ci_prob=ci_prob)
+    ratio = interval_of(median_ratio(sd), ci_prob=ci_prob)
     yield (
         f"Of two such {among} at random, with the same predictors, one has {ratio} times the "
         f"{RATIOS[link]} of the other (median {RATIOS[link]} ratio)."
@@ -289,7 +289,7 @@ def icc_sentences(design: Design, parts: Components, *, rows: str, ci_prob: floa
     scale = "" if parts.scale == "linear" else f" on the {latent_words(design)} scale"
     chains = iter(nested_sets(design))
     for k, kind in enumerate(icc.kinds):
-        told = interval_of(100 * icc.adjusted[:, k], center="mean", ci_prob=ci_prob)
+        told = interval_of(100 * icc.adjusted[:, k], ci_prob=ci_prob)
         if kind == "single":
             yield (
                 f"Differences between levels of {icc.labels[k]} are {told} % of the variance"

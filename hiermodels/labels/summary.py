@@ -12,10 +12,10 @@ import numpy as np
 from hiermodels.design import Block, Design
 from hiermodels.engines import ENGINES
 from hiermodels.errors import counted
-from hiermodels.labels.tables import fixef_table, heading, parameters_table
+from hiermodels.labels.tables import fixef_table, heading, parameters_table, with_dashes
 from hiermodels.nesting import find_nesting
 from hiermodels.numbers.diagnostics import Diagnostics
-from hiermodels.numbers.draws import Draws, summarise
+from hiermodels.numbers.draws import POINT, Draws, summarise
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
 
@@ -84,17 +84,18 @@ def build_summary(
     diagnostics: Diagnostics,
     *,
     attributes: Mapping[str, Any],
+    point: str = POINT,
     ci_prob: float,
 ) -> Summary:
     """Gather the page; ``attributes`` are those of the posterior."""
-    common = fixef_table(design, draws, ci_prob=ci_prob)
+    common = fixef_table(design, draws, point=point, ci_prob=ci_prob)
     names = ["Intercept" if t == "Intercept" else f"beta[{t}]" for t in common["term"]]
     add_diagnostics(common, names, diagnostics)
-    own = parameters_table(design, draws, ci_prob=ci_prob)
+    own = parameters_table(design, draws, point=point, ci_prob=ci_prob)
     add_diagnostics(own, list(own["parameter"]), diagnostics)
     return Summary(
         lines=tuple(opening(design, attributes)),
-        groups=groups_table(design, draws, ci_prob=ci_prob),
+        groups=groups_table(design, draws, point=point, ci_prob=ci_prob),
         common=common,
         own=own,
         sampler=("Sampler", *sampling_lines(attributes, draws), *diagnostics.words()),
@@ -145,14 +146,14 @@ def sampling_lines(attributes: Mapping[str, Any], draws: Draws) -> list[str]:
     return lines
 
 
-def groups_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
+def groups_table(design: Design, draws: Draws, *, point: str = POINT, ci_prob: float) -> Table:
     """lme4's block of groups: sd and correlation of each factor and term, and the residual."""
     rows = [row for block in design.blocks for row in block_rows(block, draws)]
     if draws.residual is not None:
         rows.append(("residual", "", draws.residual, None, ""))
     found = summarise(
         np.column_stack([r[2] for r in rows]) if rows else np.empty((draws.n, 0)),
-        center="median",
+        point=point,
         ci_prob=ci_prob,
     )
     table: dict[str, Any] = {
@@ -164,13 +165,13 @@ def groups_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
     }
     if any(r[3] is not None for r in rows):
         cor = [
-            summarise(r[3], center="median", ci_prob=ci_prob) if r[3] is not None else None
+            summarise(r[3], point=point, ci_prob=ci_prob) if r[3] is not None else None
             for r in rows
         ]
         for name, end in (("cor", "estimate"), ("cor_lower", "lower"), ("cor_upper", "upper")):
             table[name] = [np.nan if c is None else float(getattr(c, end)) for c in cor]
         table["cor with"] = [r[4] for r in rows]
-    return Table(table, title=heading("Groups", "median", ci_prob))
+    return with_dashes(Table(table, title=heading("Groups", point, ci_prob)))
 
 
 def block_rows(block: Block, draws: Draws) -> list[tuple[str, str, Any, Any, str]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from hiermodels.design import INTERCEPT, Block, Design
 from hiermodels.families import Parameter
 from hiermodels.numbers.draws import (
     ENOUGH,
+    POINT,
     Draws,
     Interval,
     level_interval,
+    point_words,
     standard_covariance,
     summarise,
 )
@@ -43,7 +46,7 @@ from hiermodels.numbers.variance import (
     monte_carlo_error,
 )
 from hiermodels.posterior import CUT, coefficient_terms, coordinates
-from hiermodels.printing import Table
+from hiermodels.printing import Table, printed_columns
 
 __all__ = [
     "coef_table",
@@ -59,13 +62,42 @@ __all__ = [
     "varcorr_table",
     "variance_left_table",
     "variance_table",
+    "with_dashes",
 ]
 
 type Array = np.ndarray
 
+#: No sd with a heavy prior; and what there is where a mean stands as a dash.
+NOTHING: Mapping[str, str] = MappingProxyType({})
+MEDIAN_INSTEAD = "point='median' has the median"
 
-def heading(what: str, center: str, ci_prob: float) -> str:
-    return f"{what} (posterior {center}, {100 * ci_prob:g} % interval)"
+
+def heading(what: str, point: str, ci_prob: float) -> str:
+    return f"{what} ({point_words(point)}, {100 * ci_prob:g} % interval)"
+
+
+def with_dashes[T: Table](
+    table: T, heavy: Mapping[str, str] = NOTHING, *, instead: str = MEDIAN_INSTEAD
+) -> T:
+    """The table, its note with the reason for each mean and sd that stands as a dash.
+
+    ``heavy`` are the sds, with their priors, for which what the table has is infinite in the mean;
+    empty where it is only these draws that cannot average it. ``instead`` names what there is.
+    """
+    shown = printed_columns(list(table.columns))
+    means = any((table[n].isna() & table[low].notna()).any() for n, low, _ in shown if low)
+    sds = {"sd", "lower"} <= set(table.columns) and (table["sd"].isna() & table["lower"].notna())
+    words = [*(["a mean"] if means else []), *(["an sd"] if np.any(sds) else [])]
+    if not words:
+        return table
+    priors = " and ".join(dict.fromkeys(heavy.values()))
+    why = (
+        f"is infinite under the {priors} prior of {', '.join(heavy)}"
+        if heavy
+        else "these draws cannot average (Pareto k too high)"
+    )
+    note = f"A dash stands for {' or '.join(words)} that {why}{f'; {instead}' if means else ''}."
+    return type(table)(table, title=table.title, note=f"{table.note} {note}".strip())
 
 
 def interval_columns(name: str, found: Interval) -> dict[str, Array]:
@@ -73,26 +105,27 @@ def interval_columns(name: str, found: Interval) -> dict[str, Array]:
     return {name: found.estimate, f"{name}_lower": found.lower, f"{name}_upper": found.upper}
 
 
-def estimate_columns(found: Interval) -> dict[str, Array]:
+def estimate_columns(found: Interval, name: str = "estimate") -> dict[str, Array]:
     return {
-        "estimate": found.estimate.ravel(),
+        name: found.estimate.ravel(),
         "sd": found.sd.ravel(),
         "lower": found.lower.ravel(),
         "upper": found.upper.ravel(),
     }
 
 
-def fixef_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
+def fixef_table(design: Design, draws: Draws, *, point: str = POINT, ci_prob: float) -> Table:
     """Common effects, the intercept where every predictor is zero."""
     effects = common_effects(design, draws)
-    found = summarise(effects.values, center="mean", ci_prob=ci_prob)
-    return Table(
+    found = summarise(effects.values, point=point, ci_prob=ci_prob)
+    table = Table(
         {"term": list(effects.terms), **estimate_columns(found)},
-        title=heading("Common effects", "mean", ci_prob),
+        title=heading("Common effects", point, ci_prob),
     )
+    return with_dashes(table)
 
 
-def parameters_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
+def parameters_table(design: Design, draws: Draws, *, point: str = POINT, ci_prob: float) -> Table:
     """The family's own parameters, without the residual sd, which is among the groups.
 
     One without a formula is on its natural scale; of one that has a formula the coefficients, sds
@@ -104,42 +137,41 @@ def parameters_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
         for row in own_rows(design, draws, parameter)
         if parameter.name != design.family.residual or parameter.name in design.extras
     ]
-    kinds = np.array([center for *_, center in rows], dtype=object)
-    stacked = np.column_stack([v for _, _, v, _ in rows]) if rows else np.empty((draws.n, 0))
-    columns = estimate_columns(summarise(stacked, center="median", ci_prob=ci_prob))
-    columns["estimate"] = np.where(kinds == "mean", stacked.mean(axis=0), columns["estimate"])
-    return Table(
+    stacked = np.column_stack([v for _, _, v in rows]) if rows else np.empty((draws.n, 0))
+    columns = estimate_columns(summarise(stacked, point=point, ci_prob=ci_prob))
+    table = Table(
         {"parameter": [r[0] for r in rows], "scale": [r[1] for r in rows], **columns},
-        title=heading("Family", "mean of coefficients, median of the rest", ci_prob),
+        title=heading("Family", point, ci_prob),
     )
+    return with_dashes(table)
 
 
 def own_rows(
     design: Design, draws: Draws, parameter: Parameter
-) -> Iterator[tuple[str, str, Array, str]]:
-    """Name in the posterior, scale, draws, and which estimate it has."""
+) -> Iterator[tuple[str, str, Array]]:
+    """Name in the posterior, scale and draws."""
     name, link = parameter.name, parameter.link
     if name not in design.extras:
         values = draws.auxiliary[name]
         if values.ndim == 1:
-            yield name, "", values, "median"
+            yield name, "", values
             return
         labels = coordinates(design)[CUT]
-        yield from ((f"{name}[{c}]", "", values[:, k], "median") for k, c in enumerate(labels))
+        yield from ((f"{name}[{c}]", "", values[:, k]) for k, c in enumerate(labels))
         return
     predictor, own = design.extras[name], draws.extras[name]
     if predictor.intercept:
-        yield f"{name}_Intercept", link, own.intercept, "mean"
+        yield f"{name}_Intercept", link, own.intercept
     for k, term in enumerate(predictor.terms):
-        yield f"{name}_beta[{term}]", link, own.beta[:, k], "mean"
+        yield f"{name}_beta[{term}]", link, own.beta[:, k]
     for block in predictor.blocks:
         sd, cor = own.sd[block.name], own.cor[block.name]
         for k, term in enumerate(block.terms):
-            yield f"{name}_sd_{block.name}[{term}]", link, sd[:, k], "median"
+            yield f"{name}_sd_{block.name}[{term}]", link, sd[:, k]
         for part in block.parts:
             for i, j in combinations(part, 2):
                 terms = f"{block.terms[i]}, {block.terms[j]}"
-                yield f"{name}_cor_{block.name}[{terms}]", "", cor[:, j, i], "median"
+                yield f"{name}_cor_{block.name}[{terms}]", "", cor[:, j, i]
 
 
 def moments_note(draws: Draws, block: Block) -> str:
@@ -150,7 +182,7 @@ def moments_note(draws: Draws, block: Block) -> str:
     exact = all(moments.exact for moments in draws.moments[block.name].values())
     whose = "exact" if exact else "those of all draws"
     source = f"{n} draws" if n >= ENOUGH else "a normal distribution"
-    return f"Means and sds are {whose}; the intervals have the shape of {source}."
+    return f"Their means and sds are {whose}; medians and intervals have the shape of {source}."
 
 
 def level_rows(block: Block, terms: Sequence[str]) -> dict[str, Any]:
@@ -165,32 +197,46 @@ def level_rows(block: Block, terms: Sequence[str]) -> dict[str, Any]:
 
 def shrunk_columns(block: Block, terms: Sequence[str], reliability: Array) -> dict[str, Array]:
     """n and shrinkage, 1 - lambda; missing for terms that are the same in all levels."""
-    mean = 1 - reliability.mean(axis=0)
+    middle = 1 - np.median(reliability, axis=0)
     shrinkage = np.full((block.n_levels, len(terms)), np.nan)
     for k, term in enumerate(terms):
         if term in block.terms:
-            shrinkage[:, k] = mean[:, block.terms.index(term)]
+            shrinkage[:, k] = middle[:, block.terms.index(term)]
     return {"n": np.repeat(block.counts, len(terms)), "shrinkage": shrinkage.ravel()}
 
 
-def ranef_table(draws: Draws, block: Block, reliability: Array, *, ci_prob: float) -> Table:
+def ranef_table(
+    draws: Draws, block: Block, reliability: Array, *, point: str = POINT, ci_prob: float
+) -> Table:
     """Group effects: the deviation of each level from the common effects."""
     found = level_interval(
-        draws, block.name, "effects", lambda: draws.effects[block.name], ci_prob=ci_prob
+        draws,
+        block.name,
+        "effects",
+        lambda: draws.effects[block.name],
+        point=point,
+        ci_prob=ci_prob,
     )
-    return Table(
+    table = Table(
         {
             **level_rows(block, block.terms),
             **estimate_columns(found),
             **shrunk_columns(block, block.terms, reliability),
         },
-        title=heading(f"Group effects of {block.name}", "mean", ci_prob),
+        title=heading(f"Group effects of {block.name}", point, ci_prob),
         note=moments_note(draws, block),
     )
+    return with_dashes(table)
 
 
 def coef_table(
-    design: Design, draws: Draws, block: Block, reliability: Array, *, ci_prob: float
+    design: Design,
+    draws: Draws,
+    block: Block,
+    reliability: Array,
+    *,
+    point: str = POINT,
+    ci_prob: float,
 ) -> Table:
     """Coefficients of each level: common effects plus its group effects."""
     terms = coefficient_terms(design, block)
@@ -199,20 +245,22 @@ def coef_table(
         block.name,
         "coef",
         lambda: group_coefficients(design, draws, block).values,
+        point=point,
         ci_prob=ci_prob,
     )
-    return Table(
+    table = Table(
         {
             **level_rows(block, terms),
             **estimate_columns(found),
             **shrunk_columns(block, terms, reliability),
         },
-        title=heading(f"Coefficients of each {block.name}", "mean", ci_prob),
+        title=heading(f"Coefficients of each {block.name}", point, ci_prob),
         note=moments_note(draws, block),
     )
+    return with_dashes(table)
 
 
-def varcorr_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
+def varcorr_table(design: Design, draws: Draws, *, point: str = POINT, ci_prob: float) -> Table:
     """Sds, variances and correlations, a row each, in the order of lme4's, the residual last.
 
     With slopes also the sd of the intercepts at the mean of the slope's column, which, unlike the
@@ -236,8 +284,8 @@ def varcorr_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
         rows.append(("residual", "", "", "sd", draws.residual))
         rows.append(("residual", "", "", "variance", draws.residual**2))
     values = np.column_stack([r[-1] for r in rows]) if rows else np.empty((draws.n, 0))
-    found = summarise(values, center="median", ci_prob=ci_prob)
-    return Table(
+    found = summarise(values, point=point, ci_prob=ci_prob)
+    table = Table(
         {
             "group": [r[0] for r in rows],
             "term": [r[1] for r in rows],
@@ -245,8 +293,9 @@ def varcorr_table(design: Design, draws: Draws, *, ci_prob: float) -> Table:
             "quantity": [r[3] for r in rows],
             **estimate_columns(found),
         },
-        title=heading(f"Sds and correlations{link_words(design)}", "median", ci_prob),
+        title=heading(f"Sds and correlations{link_words(design)}", point, ci_prob),
     )
+    return with_dashes(table)
 
 
 def scale_words(design: Design, parts: Components) -> str:
@@ -261,12 +310,19 @@ def scale_words(design: Design, parts: Components) -> str:
 
 
 def variance_table(
-    design: Design, draws: Draws, parts: Components, *, ci_prob: float, common: bool = False
+    design: Design,
+    draws: Draws,
+    parts: Components,
+    *,
+    point: str = POINT,
+    ci_prob: float,
+    common: bool = False,
+    heavy: Mapping[str, str] = NOTHING,
 ) -> Table:
     """A row for each variance component, the residual and the total.
 
-    ``percent`` is the posterior mean, so that it adds up; ``sd``, ``variance`` and ``cv2`` are
-    medians, which do not. The total is groups and residual; ``common`` adds the common effects.
+    Medians of ``percent`` need not add up to 100. The total is groups and residual; ``common``
+    adds the common effects. ``heavy`` are the sds of `heavy_sds`.
     """
     rows = [(g, t, parts.groups[:, k]) for k, (g, t) in enumerate(parts.labels)]
     if parts.scale == "data" and len(parts.labels) > 1:
@@ -279,16 +335,16 @@ def variance_table(
     rows.append(("total", "", total))
     variances = np.column_stack([v for *_, v in rows])
     refusal = mean_is_meaningful(design, parts)
-    columns = variance_columns(parts, variances, total, ci_prob)
+    finite = not heavy or parts.scale == "linear"
+    columns = variance_columns(parts, variances, total, point, ci_prob, finite=finite)
     if not refusal:
         relative = relative_variances(design, parts, variances, [r[0] for r in rows])
-        columns |= interval_columns("cv2", summarise(relative, center="median", ci_prob=ci_prob))
+        shown = summarise(relative, point=point, ci_prob=ci_prob, exists=finite)
+        columns |= interval_columns("cv2", shown)
     words = scale_words(design, parts)
-    return Table(
+    table = Table(
         {"component": [r[0] for r in rows], "term": [r[1] for r in rows], **columns},
-        title=heading(
-            f"Variance components{words}", "mean of % and mean, median of the rest", ci_prob
-        ),
+        title=heading(f"Variance components{words}", point, ci_prob),
         note=" ".join(
             [
                 *([f"No CV²: {refusal}."] if refusal else []),
@@ -297,6 +353,7 @@ def variance_table(
             ]
         ),
     )
+    return with_dashes(table, NOTHING if finite else heavy)
 
 
 def cv2_words(parts: Components) -> str:
@@ -330,35 +387,39 @@ def relative_variances(
 
 
 def variance_columns(
-    parts: Components, variances: Array, total: Array, ci_prob: float
+    parts: Components, variances: Array, total: Array, point: str, ci_prob: float, *, finite: bool
 ) -> dict[str, Any]:
-    def of(values: Array, center: str) -> Interval:
-        return summarise(values, center=center, ci_prob=ci_prob)
+    def of(values: Array, exists: bool = True) -> Interval:
+        return summarise(values, point=point, ci_prob=ci_prob, exists=exists)
+
+    finite_variance = finite or parts.scale == "latent"
 
     found: dict[str, Any] = {}
     if np.isfinite(parts.mean).all():
-        mean = of(np.repeat(parts.mean[:, None], variances.shape[1], axis=1), "mean")
+        mean = of(np.repeat(parts.mean[:, None], variances.shape[1], axis=1), finite)
         found |= interval_columns("mean", mean)
     return {
         **found,
-        **interval_columns("sd", of(np.sqrt(np.maximum(variances, 0)), "median")),
-        **interval_columns("variance", of(variances, "median")),
-        **interval_columns("percent", of(100 * variances / total[:, None], "mean")),
+        **interval_columns("sd", of(np.sqrt(np.maximum(variances, 0)), finite_variance)),
+        **interval_columns("variance", of(variances, finite_variance)),
+        **interval_columns("percent", of(100 * variances / total[:, None])),
     }
 
 
-def icc_table(design: Design, parts: Components, icc: ICC, *, ci_prob: float) -> Table:
+def icc_table(
+    design: Design, parts: Components, icc: ICC, *, point: str = POINT, ci_prob: float
+) -> Table:
     """Adjusted and unadjusted ICC of each factor; for nested factors also the cumulative ones."""
-    return Table(
+    table = Table(
         {
             "component": list(icc.labels),
             "kind": list(icc.kinds),
-            **interval_columns("icc", summarise(icc.adjusted, center="mean", ci_prob=ci_prob)),
+            **interval_columns("icc", summarise(icc.adjusted, point=point, ci_prob=ci_prob)),
             **interval_columns(
-                "unadjusted", summarise(icc.unadjusted, center="mean", ci_prob=ci_prob)
+                "unadjusted", summarise(icc.unadjusted, point=point, ci_prob=ci_prob)
             ),
         },
-        title=heading(f"Intraclass correlation{scale_words(design, parts)}", "mean", ci_prob),
+        title=heading(f"Intraclass correlation{scale_words(design, parts)}", point, ci_prob),
         note=" ".join(
             [
                 "icc: share of groups + residual (adjusted); unadjusted: of these + common effects",
@@ -366,9 +427,10 @@ def icc_table(design: Design, parts: Components, icc: ICC, *, ci_prob: float) ->
             ]
         ),
     )
+    return with_dashes(table)
 
 
-def icc_curve_table(design: Design, curves: Curves, *, ci_prob: float) -> Table:
+def icc_curve_table(design: Design, curves: Curves, *, point: str = POINT, ci_prob: float) -> Table:
     """A row for each value of the predictors and each factor."""
     rows: dict[str, list[Any]] = {name: [] for name in curves.at.columns}
     components, kinds, draws = [], [], []
@@ -379,33 +441,35 @@ def icc_curve_table(design: Design, curves: Curves, *, ci_prob: float) -> Table:
             components.append(label)
             kinds.append(kind)
             draws.append(icc.adjusted[:, c])
-    found = summarise(np.column_stack(draws), center="mean", ci_prob=ci_prob)
+    found = summarise(np.column_stack(draws), point=point, ci_prob=ci_prob)
     words = {"linear": "", "latent": ", latent scale", "data": ", data scale"}[curves.scale]
-    return Table(
+    table = Table(
         {**rows, "component": components, "kind": kinds, **interval_columns("icc", found)},
         title=heading(
-            f"Intraclass correlation at {', '.join(curves.at.columns)}{words}", "mean", ci_prob
+            f"Intraclass correlation at {', '.join(curves.at.columns)}{words}", point, ci_prob
         ),
         note="Of two rows of one level with these values, given the common effects (adjusted).",
     )
+    return with_dashes(table)
 
 
 def repeatability_table(
-    design: Design, parts: Components, icc: ICC, *, n: int, ci_prob: float
+    design: Design, parts: Components, icc: ICC, *, n: int, point: str = POINT, ci_prob: float
 ) -> Table:
     """The adjusted ICC of means of n rows."""
     rows = [k for k, kind in enumerate(icc.kinds) if kind in ("single", "cumulative")]
-    found = summarise(icc.adjusted[:, rows], center="mean", ci_prob=ci_prob)
+    found = summarise(icc.adjusted[:, rows], point=point, ci_prob=ci_prob)
     one = "one row" if n == 1 else f"the mean of {n} rows"
-    return Table(
+    table = Table(
         {
             "component": [icc.labels[k] for k in rows],
             "n": [n] * len(rows),
             **interval_columns("repeatability", found),
         },
-        title=heading(f"Repeatability of {one}{scale_words(design, parts)}", "mean", ci_prob),
+        title=heading(f"Repeatability of {one}{scale_words(design, parts)}", point, ci_prob),
         note="The correlation of two such measurements of the same level, given the predictors.",
     )
+    return with_dashes(table)
 
 
 def r2_table(
@@ -414,6 +478,7 @@ def r2_table(
     found: RSquared,
     change: Mapping[str, Array] | None,
     *,
+    point: str = POINT,
     ci_prob: float,
 ) -> Table:
     """Variance explained: marginal, conditional, Bayesian; of each stratum against a null model."""
@@ -423,9 +488,9 @@ def r2_table(
         ("Bayesian", found.bayesian, "fitted values of these rows and groups"),
     ]
     rows += [(f"change of {k}", v, "1 - V / V_null") for k, v in (change or {}).items()]
-    each = [summarise(v, center="mean", ci_prob=ci_prob) for _, v, _ in rows]
+    each = [summarise(v, point=point, ci_prob=ci_prob) for _, v, _ in rows]
     note = "A change is negative where predictors bring out a difference that others had hidden."
-    return Table(
+    table = Table(
         {
             "r2": [name for name, *_ in rows],
             "of": [words for *_, words in rows],
@@ -433,16 +498,18 @@ def r2_table(
             "lower": [float(e.lower) for e in each],
             "upper": [float(e.upper) for e in each],
         },
-        title=heading(f"Variance explained{scale_words(design, parts)}", "mean", ci_prob),
+        title=heading(f"Variance explained{scale_words(design, parts)}", point, ci_prob),
         note=note if change else "",
     )
+    return with_dashes(table)
 
 
-def ranks_table(block: Block, found: Ranking, *, ci_prob: float) -> Table:
+def ranks_table(block: Block, found: Ranking, *, point: str = POINT, ci_prob: float) -> Table:
     """A row for each level, the best first."""
-    order = np.argsort(found.rank.mean(axis=0), kind="stable")
-    value = summarise(found.values, center="mean", ci_prob=ci_prob)
-    rank = summarise(found.rank, center="mean", ci_prob=ci_prob)
+    value = summarise(found.values, point=point, ci_prob=ci_prob)
+    rank = summarise(found.rank, point=point, ci_prob=ci_prob)
+    # many levels share a median: their means tell them apart
+    order = np.lexsort((found.rank.mean(axis=0), rank.estimate))
     table = {
         "group": [block.name] * block.n_levels,
         "level": [block.levels[j] for j in order],
@@ -455,17 +522,18 @@ def ranks_table(block: Block, found: Ranking, *, ci_prob: float) -> Table:
         "n": block.counts[order],
         "reliability": found.reliability[order],
     }
-    return Table(
+    table = Table(
         table,
-        title=heading(f"Ranks of {block.name} by {found.term}, 1 is {found.best}", "mean", ci_prob),
+        title=heading(f"Ranks of {block.name} by {found.term}, 1 is {found.best}", point, ci_prob),
         note=" ".join(found.words(block.name)),
     )
+    return with_dashes(table)
 
 
-def variance_left_table(rows: Sequence[Left], *, ci_prob: float) -> Table:
+def variance_left_table(rows: Sequence[Left], *, point: str = POINT, ci_prob: float) -> Table:
     """For each factor and term: sd, its prior, and how likely it is too small to matter."""
-    each = [summarise(r.sd, center="median", ci_prob=ci_prob) for r in rows]
-    return Table(
+    each = [summarise(r.sd, point=point, ci_prob=ci_prob) for r in rows]
+    table = Table(
         {
             "group": [r.factor for r in rows],
             "term": [r.term for r in rows],
@@ -480,13 +548,20 @@ def variance_left_table(rows: Sequence[Left], *, ci_prob: float) -> Table:
             "prior_p_below": [r.prior_p_below for r in rows],
             "verdict": [r.verdict for r in rows],
         },
-        title=heading("Variance left to explain", "median", ci_prob),
+        title=heading("Variance left to explain", point, ci_prob),
         note=" ".join(r.sentence for r in rows),
     )
+    return with_dashes(table)
 
 
 def shrinkage_table(
-    design: Design, draws: Draws, block: Block, reliability: Array, *, ci_prob: float
+    design: Design,
+    draws: Draws,
+    block: Block,
+    reliability: Array,
+    *,
+    point: str = POINT,
+    ci_prob: float,
 ) -> Table:
     """Raw, completely pooled and partially pooled estimates of each level.
 
@@ -500,13 +575,14 @@ def shrinkage_table(
         block.name,
         "pooled",
         lambda: partial_pooling(design, draws, block),
+        point=point,
         ci_prob=ci_prob,
     )
-    shrinkage = summarise(1 - reliability, center="mean", ci_prob=ci_prob)
+    shrinkage = summarise(1 - reliability, point=point, ci_prob=ci_prob)
     factor = pooling_factor(draws, block)
     told = ", ".join(f"{t} {f:.2f}" for t, f in zip(block.terms, factor, strict=True))
     at_mean = " Intercepts are at the mean of the predictors." if len(design.common) else ""
-    return Table(
+    table = Table(
         {
             **level_rows(block, block.terms),
             "n": np.repeat(block.counts, len(block.terms)),
@@ -515,9 +591,10 @@ def shrinkage_table(
             **estimate_columns(partial),
             **{f"shrinkage{end}": v.ravel() for end, v in ends(shrinkage)},
         },
-        title=heading(f"Shrinkage of {block.name}{link_words(design)}", "mean", ci_prob),
+        title=heading(f"Shrinkage of {block.name}{link_words(design)}", point, ci_prob),
         note=f"Pooling factor of {block.name}: {told}.{at_mean}",
     )
+    return with_dashes(table)
 
 
 def link_words(design: Design) -> str:

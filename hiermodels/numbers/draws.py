@@ -13,15 +13,32 @@ import numpy as np
 from scipy.special import ndtri
 
 from hiermodels.design import Block, Design, Predictor
+from hiermodels.errors import lookup
+from hiermodels.numbers.tails import good_k, pareto_k
 from hiermodels.posterior import QUANTITIES
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["ENOUGH", "Draws", "Interval", "Moments", "stack_draws", "summarise"]
+__all__ = [
+    "ENOUGH",
+    "POINT",
+    "POINTS",
+    "Draws",
+    "Interval",
+    "Moments",
+    "averages",
+    "level_interval",
+    "point_words",
+    "stack_draws",
+    "summarise",
+]
 
 type Array = np.ndarray
 
+#: What can stand as the estimate of a function of the parameters, and what stands unless asked.
+POINTS = {"median": "posterior median", "mean": "posterior mean"}
+POINT = "median"
 #: Draws from which the ends of an interval are better taken than from a normal distribution.
 ENOUGH = 400
 
@@ -189,38 +206,80 @@ class Interval:
     upper: Array
 
 
-def summarise(values: Any, *, center: str, ci_prob: float) -> Interval:
-    """Posterior mean or median, sd, and the equal-tailed interval of probability ``ci_prob``."""
+def point_words(point: str) -> str:
+    """A key of `POINTS` in words.
+
+    Raises
+    ------
+    UnknownNameError
+        For another, listing those that there are.
+    """
+    return lookup(point, POINTS, what="point")
+
+
+def summarise(
+    values: Any, *, point: str = POINT, ci_prob: float, exists: bool | Array = True
+) -> Interval:
+    """Point estimate, sd, and the equal-tailed interval of probability ``ci_prob``.
+
+    ``exists`` says of which there is a posterior mean. A mean that does not exist, or that these
+    draws cannot average (Pareto k above `good_k`), is NaN; so is the sd of what has no mean, where
+    the draws show it (k > 1/2).
+    """
+    point_words(point)
     values = np.asarray(values)
     tail = (1 - ci_prob) / 2
     lower, median, upper = np.quantile(values, [tail, 0.5, 1 - tail], axis=0)
+    known = np.broadcast_to(exists, values.shape[1:])
+    sd = values.std(axis=0, ddof=1)
+    if point == "median" and known.all():
+        return Interval(estimate=median, sd=sd, lower=lower, upper=upper)
+    k = pareto_k(values)
+    mean = np.where(known & (k <= good_k(len(values))), values.mean(axis=0), np.nan)
     return Interval(
-        estimate=values.mean(axis=0) if center == "mean" else median,
-        sd=values.std(axis=0, ddof=1),
+        estimate=median if point == "median" else mean,
+        sd=np.where(known | (k <= 0.5), sd, np.nan),
         lower=lower,
         upper=upper,
     )
 
 
+def averages(values: Any, *, ci_prob: float, exists: bool | Array = True) -> Interval:
+    """The same of what is an expectation by definition: its average, where there is one."""
+    found = summarise(values, ci_prob=ci_prob, exists=exists)
+    return replace(found, estimate=np.where(exists, np.mean(values, axis=0), np.nan))
+
+
 def level_interval(
-    draws: Draws, factor: str, quantity: str, values: Callable[[], Array], *, ci_prob: float
+    draws: Draws,
+    factor: str,
+    quantity: str,
+    values: Callable[[], Array],
+    *,
+    point: str = POINT,
+    ci_prob: float,
 ) -> Interval:
-    """Mean, sd and interval of a quantity of every level, (J, K).
+    """Estimate, sd and interval of a quantity of every level, (J, K).
 
     From the draws ``values()``. Where exact moments were kept and the draws of some: mean and sd
-    are exact, and the ends have the distance from the mean, in sds, that they have in those draws,
-    or in a normal distribution where the draws are fewer than `ENOUGH`.
+    are exact, and median and ends have the distance from the mean, in sds, that they have in those
+    draws, or in a normal distribution where the draws are fewer than `ENOUGH`.
     """
     if quantity not in draws.moments.get(factor, {}):
-        return summarise(values(), center="mean", ci_prob=ci_prob)
+        return summarise(values(), point=point, ci_prob=ci_prob)
     found = draws.moments[factor][quantity]
     quantile = float(ndtri((1 + ci_prob) / 2))
-    lower, upper = -quantile * found.sd, quantile * found.sd
+    lower, middle, upper = -quantile * found.sd, np.zeros_like(found.sd), quantile * found.sd
     if draws.with_effects.n >= ENOUGH:
-        some = summarise(values(), center="mean", ci_prob=ci_prob)
+        kept = values()
+        some, mean = summarise(kept, ci_prob=ci_prob), kept.mean(axis=0)
         stretch = np.divide(found.sd, some.sd, out=np.ones_like(found.sd), where=some.sd > 0)
-        lower = (some.lower - some.estimate) * stretch
-        upper = (some.upper - some.estimate) * stretch
+        lower, middle, upper = (
+            (end - mean) * stretch for end in (some.lower, some.estimate, some.upper)
+        )
     return Interval(
-        estimate=found.mean, sd=found.sd, lower=found.mean + lower, upper=found.mean + upper
+        estimate=found.mean + (middle if point == "median" else 0.0),
+        sd=found.sd,
+        lower=found.mean + lower,
+        upper=found.mean + upper,
     )

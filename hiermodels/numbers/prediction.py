@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -36,9 +36,17 @@ from hiermodels.errors import (
 )
 from hiermodels.formula import Formula
 from hiermodels.numbers import predictive
-from hiermodels.numbers.draws import Draws, Interval, standard_covariance, summarise
+from hiermodels.numbers.draws import (
+    POINT,
+    Draws,
+    Interval,
+    averages,
+    standard_covariance,
+    summarise,
+)
 from hiermodels.numbers.expected import mean_exists
 from hiermodels.numbers.predictive import Given, check_complete
+from hiermodels.numbers.tails import heavy_columns
 from hiermodels.response import numbers
 
 __all__ = [
@@ -138,7 +146,7 @@ class Prediction:
     """What to predict. Made by `predict`, read by `prediction_draws`.
 
     ``draws`` are those with group effects where the target needs them; ``category`` the number of
-    the one whose probability is asked for.
+    the one whose probability is asked for; ``heavy`` the sds of `tails.heavy_sds`.
     """
 
     design: Design
@@ -148,6 +156,17 @@ class Prediction:
     kind: str
     seed: int
     category: int | None = None
+    heavy: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def expected(self) -> bool:
+        """Whether it is of something that is counted: its average is an expectation by definition.
+
+        A probability of a category, and a new response that is a whole number or a label.
+        """
+        family = self.design.family
+        counted = family.discrete or family.trials or family.categories
+        return self.kind == "probability" or (self.kind == "response" and counted)
 
 
 def predict(
@@ -161,6 +180,7 @@ def predict(
     groups: str | Sequence[str] | None = None,
     redraw: bool = False,
     category: int | None = None,
+    heavy: Mapping[str, str] | None = None,
 ) -> Prediction:
     """Check and encode a request.
 
@@ -173,6 +193,8 @@ def predict(
         None means all.
     redraw
         Draw every level anew, also the known ones; for checks of the fit's own rows.
+    heavy
+        The sds for which the mean over all groups is infinite, with their priors.
 
     Raises
     ------
@@ -208,6 +230,7 @@ def predict(
         kind=kind,
         seed=seed,
         category=category,
+        heavy=heavy or {},
     )
 
 
@@ -623,15 +646,61 @@ def quadrature(n: int) -> list[tuple[float, float]]:
     return list(zip(nodes.tolist(), (weights / weights.sum()).tolist(), strict=True))
 
 
-def summaries(ask: Prediction, *, ci_prob: float) -> Interval:
-    """Estimate, sd and interval of each row."""
-    found = [summarise(v, center="mean", ci_prob=ci_prob) for _, v in prediction_draws(ask)]
+def summaries(ask: Prediction, *, point: str = POINT, ci_prob: float) -> Interval:
+    """Estimate, sd and interval of each row; of an expectation its average, whatever ``point``."""
+    exists = means_exist(ask)
+    found = [
+        averages(v, ci_prob=ci_prob, exists=exists[at])
+        if ask.expected
+        else summarise(v, point=point, ci_prob=ci_prob, exists=exists[at])
+        for at, v in prediction_draws(ask)
+    ]
     return Interval(
         estimate=np.concatenate([f.estimate for f in found]),
         sd=np.concatenate([f.sd for f in found]),
         lower=np.concatenate([f.lower for f in found]),
         upper=np.concatenate([f.upper for f in found]),
     )
+
+
+def means_exist(ask: Prediction) -> Array:
+    """Whether what is predicted has a posterior mean, (R,): not exp(V / 2) under a heavy prior."""
+    found = np.ones(len(ask.rows), dtype=bool)
+    if not ask.heavy or ask.kind in ("link", "probability"):
+        return found
+    if ask.design.family.residual in ask.heavy:
+        return ~found
+    for _, size in heavy_sizes(ask):
+        found &= ~size.any(axis=1)
+    return found
+
+
+def ratios_exist(high: Prediction, low: Prediction) -> Array:
+    """The same of the ratio of two predictions of the same rows, (R,).
+
+    What both have cancels. Where a column with a heavy prior differs the ratio has
+    exp((V_high - V_low) / 2), without a bound unless V_high is the smaller whatever the sds.
+    """
+    found = np.ones(len(high.rows), dtype=bool)
+    if high.kind in ("link", "probability"):
+        return found
+    for (block, top), (_, bottom) in zip(heavy_sizes(high), heavy_sizes(low), strict=True):
+        larger = (top > bottom).any(axis=1)
+        differs = (top != bottom).any(axis=1)
+        found &= ~(differs if block.correlated or high.target == "new_group" else larger)
+    return found
+
+
+def heavy_sizes(ask: Prediction) -> list[tuple[Block, Array]]:
+    """|z| of the standardised columns with a heavy prior, (R, q), of effects not yet known."""
+    if ask.target not in ("marginal", "new_group"):
+        return []
+    found = []
+    for e in ask.rows.parts[0].effects:
+        size = np.abs(e.columns @ e.block.transform) * heavy_columns(ask.heavy, e.block)
+        unseen = ask.target == "marginal" or e.index >= e.block.n_levels
+        found.append((e.block, size * np.reshape(unseen, (-1, 1))))
+    return found
 
 
 def of_categories(ask: Prediction) -> list[Prediction]:

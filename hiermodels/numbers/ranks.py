@@ -124,7 +124,7 @@ def rank_levels(
         p_best=(rank == 1).mean(axis=0),
         p_top=(rank <= top).mean(axis=0),
         too_close=close_pairs(values),
-        reliability=reliability[:, :, k].mean(axis=0),
+        reliability=np.median(reliability[:, :, k], axis=0),
         approximate=approximate,
     )
 

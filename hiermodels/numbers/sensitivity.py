@@ -19,10 +19,10 @@ import numpy as np
 
 from hiermodels.design import INTERCEPT, Design, Predictor
 from hiermodels.errors import NotAvailableError
-from hiermodels.labels.tables import heading, relative_variances
+from hiermodels.labels.tables import heading, relative_variances, with_dashes
 from hiermodels.numbers.checks import some_draws
 from hiermodels.numbers.comparison import log_likelihood
-from hiermodels.numbers.draws import Draws, summarise
+from hiermodels.numbers.draws import POINT, Draws, summarise
 from hiermodels.numbers.expected import is_linear
 from hiermodels.numbers.prior_density import log_priors
 from hiermodels.numbers.variance import Components, components, intraclass, mean_is_meaningful
@@ -180,17 +180,22 @@ def sensitivities(tree: xr.DataTree, *, alphas: tuple[float, float]) -> tuple[Se
 
 
 def sensitivity_table(
-    found: tuple[Sensitive, ...], *, alphas: tuple[float, float], note: str, ci_prob: float
+    found: tuple[Sensitive, ...],
+    *,
+    alphas: tuple[float, float],
+    note: str,
+    point: str = POINT,
+    ci_prob: float,
 ) -> Table:
     """A row for each estimand: its posterior, its sensitivities, the verdict, what to do."""
     values = np.column_stack([one.values for one in found])
-    each = summarise(values, center="median", ci_prob=ci_prob)
+    each = summarise(values, point=point, ci_prob=ci_prob)
     told = (
         f"Distance of the posterior per doubling of the power of prior or likelihood, from powers "
         f"{alphas[0]:g} and {alphas[1]:g}; from {THRESHOLD} on it is sensitive. The distribution "
         "of group effects belongs to the likelihood."
     )
-    return Table(
+    table = Table(
         {
             "estimand": [one.name for one in found],
             "estimate": each.estimate,
@@ -201,6 +206,7 @@ def sensitivity_table(
             "verdict": [one.verdict for one in found],
             "what to do": [ADVICE[one.verdict] for one in found],
         },
-        title=heading("Power-scaling sensitivity", "median", ci_prob),
+        title=heading("Power-scaling sensitivity", point, ci_prob),
         note=f"{told} {note}".strip(),
     )
+    return with_dashes(table)

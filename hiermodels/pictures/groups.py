@@ -26,6 +26,7 @@ from matplotlib.patches import Patch
 
 from hiermodels.design import INTERCEPT
 from hiermodels.errors import DataError, UnknownNameError, lookup
+from hiermodels.numbers.draws import POINT, point_words
 
 if TYPE_CHECKING:
     from hiermodels.results import Fit
@@ -67,6 +68,7 @@ class Plots:
         *,
         term: str | None = None,
         kind: str = "coef",
+        point: str = POINT,
         ci_prob: float = 0.95,
         ax: Axes | None = None,
     ) -> Panels:
@@ -74,25 +76,28 @@ class Plots:
         block = self.fit.design.block(group)
         lookup(kind, KINDS, what="kind")
         source = self.fit.coef if kind == "coef" else self.fit.ranef
-        common = self.fit.fixef(ci_prob=ci_prob) if kind == "coef" else None
-        frame = source(block.name, ci_prob=ci_prob)
+        common = self.fit.fixef(point=point, ci_prob=ci_prob) if kind == "coef" else None
+        frame = source(block.name, point=point, ci_prob=ci_prob)
         frame = frame[frame["term"].isin(block.terms)]
-        return draw_forest(frame, common=common, term=term, kind=kind, ci_prob=ci_prob, ax=ax)
+        return draw_forest(
+            frame, common=common, term=term, kind=kind, point=point, ci_prob=ci_prob, ax=ax
+        )
 
     def shrinkage(
         self,
         group: str | None = None,
         *,
         term: str | None = None,
+        point: str = POINT,
         ci_prob: float = 0.95,
         ax: Axes | None = None,
     ) -> Panels:
         """Raw, completely pooled and partially pooled estimates of each level."""
         design = self.fit.design
-        frame = self.fit.shrinkage(design.block(group).name, ci_prob=ci_prob)
+        frame = self.fit.shrinkage(design.block(group).name, point=point, ci_prob=ci_prob)
         at_mean = {INTERCEPT: "Intercept at the mean of the predictors"}
         words = at_mean if design.intercept and design.terms else None
-        return draw_shrinkage(frame, words=words, term=term, ci_prob=ci_prob, ax=ax)
+        return draw_shrinkage(frame, words=words, term=term, point=point, ci_prob=ci_prob, ax=ax)
 
 
 def draw_forest(
@@ -101,6 +106,7 @@ def draw_forest(
     common: pd.DataFrame | None = None,
     term: str | None = None,
     kind: str = "coef",
+    point: str = POINT,
     ci_prob: float = 0.95,
     ax: Axes | None = None,
 ) -> Panels:
@@ -130,7 +136,9 @@ def draw_forest(
         line = reference_row(common, name)
         handles |= draw_reference(axis, line, ci_prob)
         draw_intervals(axis, rows, ordered, height=height)
-        label_estimate(axis, f"{what.capitalize()}: {shorten(name, LONGEST_TERM)}", ci_prob)
+        label_estimate(
+            axis, f"{what.capitalize()}: {shorten(name, LONGEST_TERM)}", ci_prob, point=point
+        )
     label_levels(axes, rows, sorted_by=sorted_by(panels), height=height)
     estimate = Line2D([], [], color=BLUE, marker="o", markersize=5, linewidth=1.6)
     handles = {f"each level, with {percent(ci_prob)} interval": estimate, **handles}
@@ -143,6 +151,7 @@ def draw_shrinkage(
     *,
     words: Mapping[str, str] | None = None,
     term: str | None = None,
+    point: str = POINT,
     ci_prob: float = 0.95,
     ax: Axes | None = None,
 ) -> Panels:
@@ -176,7 +185,7 @@ def draw_shrinkage(
         notes = draw_pooling(axis, rows, ordered, limits, height=height)
         outside |= any("outside" in note for note in notes)
         spoken = (words or {}).get(name, name)
-        label_estimate(axis, shorten(spoken, LONGEST_TERM), ci_prob, notes=notes)
+        label_estimate(axis, shorten(spoken, LONGEST_TERM), ci_prob, point=point, notes=notes)
     label_levels(axes, rows, sorted_by=sorted_by(panels), height=height)
     label_counts(axes[-1], rows, height=height)
     draw_legend(axes, figure, pooling_handles(rows, ci_prob, outside=outside))
@@ -451,9 +460,11 @@ def shorten(label: Any, longest: int) -> str:
     return f"{text[:half]}…{text[-half:]}"
 
 
-def label_estimate(axis: Axes, what: str, ci_prob: float, *, notes: Sequence[str] = ()) -> None:
+def label_estimate(
+    axis: Axes, what: str, ci_prob: float, *, point: str = POINT, notes: Sequence[str] = ()
+) -> None:
     """What the numbers are, and what is not shown."""
-    lines = [what, f"posterior mean and {percent(ci_prob)} interval", *notes]
+    lines = [what, f"{point_words(point)} and {percent(ci_prob)} interval", *notes]
     # a dollar in a column's name is not mathematics
     axis.set_xlabel("\n".join(lines), fontsize=FONT, color=INK, parse_math=False)
     axis.tick_params(axis="x", labelsize=FONT - 0.5, color=GREY)

@@ -62,7 +62,7 @@ def draw_influence(
     estimand: str | Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Panels:
-    """A panel for each estimand, a row for each level: the shift of the posterior mean in its sds.
+    """A panel for each estimand, a row for each level: the shift of the estimate in posterior sds.
 
     Raises
     ------

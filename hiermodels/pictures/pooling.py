@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from hiermodels.numbers.draws import POINT
 from hiermodels.pictures.groups import (
     BAND,
     BLUE,
@@ -46,7 +47,12 @@ ABOVE, BELOW = 0.2, -0.2
 
 
 def draw_pooled(
-    frame: pd.DataFrame, *, term: str | None = None, ci_prob: float = 0.95, ax: Axes | None = None
+    frame: pd.DataFrame,
+    *,
+    term: str | None = None,
+    point: str = POINT,
+    ci_prob: float = 0.95,
+    ax: Axes | None = None,
 ) -> Panels:
     """A row for each level, a panel for each term: no pooling above partial pooling, as intervals.
 
@@ -61,7 +67,7 @@ def draw_pooled(
     for axis, (name, values) in zip(axes, panels, strict=True):
         ordered = rows.ordered(values)
         notes = draw_panel(axis, rows, ordered, height=height)
-        label_estimate(axis, shorten(name, LONGEST_TERM), ci_prob, notes=notes)
+        label_estimate(axis, shorten(name, LONGEST_TERM), ci_prob, point=point, notes=notes)
     label_levels(axes, rows, sorted_by=sorted_by(panels), height=height)
     label_counts(axes[-1], rows, height=height)
     draw_legend(axes, figure, handles(ci_prob))

@@ -22,6 +22,7 @@ from scipy.special import ndtri
 from hiermodels.design import Design
 from hiermodels.errors import DataError, UnknownNameError, lookup, some_rows
 from hiermodels.numbers.checks import Checks, statistic
+from hiermodels.numbers.draws import POINT
 from hiermodels.numbers.expected import mean_exists
 from hiermodels.numbers.prediction import (
     FEW_VALUES,
@@ -108,6 +109,7 @@ class PredictionPlots(SamplerPlots):
         partial: bool = False,
         interval: bool = False,
         n: int = 60,
+        point: str = POINT,
         ci_prob: float = 0.95,
         ax: Axes | None = None,
     ) -> Panels:
@@ -149,7 +151,7 @@ class PredictionPlots(SamplerPlots):
         fit, design = self.fit, self.fit.design
         held = held_values(design, x, group=group, by=by, kind=kind, panels=panels, at=at)
         ribbons = with_ribbons(design, group, ribbons=ribbons, panels=panels, ax=ax)
-        numbers: dict[str, Any] = {"kind": kind, "ci_prob": ci_prob}
+        numbers: dict[str, Any] = {"kind": kind, "point": point, "ci_prob": ci_prob}
         differs = target is None and kind == "mean" and differs_from_marginal(design)
         factor = () if group is None else design.block(group).factor
         axes = [x] if by is None else [x, by]
@@ -158,6 +160,7 @@ class PredictionPlots(SamplerPlots):
         levels = averaged = new = None
         if differs and not panels and by is None:
             averaged = fit.predict(grid, target="marginal", **numbers)
+            averaged = None if averaged["estimate"].isna().all() else averaged
         if group is not None:
             own = fit.grid(x, group, n=n, at=held)
             levels = fit.predict(own, target="group", groups=group, **numbers)
@@ -859,6 +862,10 @@ def draw_probabilities(
 
     ``common`` and ``levels`` are the frames of `Fit.predict` with ``kind="probability"``.
     """
+    common, levels = (
+        None if frame is None else frame.rename(columns={"mean": "estimate"})
+        for frame in (common, levels)
+    )
     labels = list(dict.fromkeys(common["category"]))
     colors = dict(zip(labels, ordered_colors(len(labels)), strict=True))
     place = Places.of(common[x])

@@ -20,6 +20,7 @@ from matplotlib.transforms import Bbox
 
 from hiermodels.design import INTERCEPT
 from hiermodels.errors import UnknownNameError
+from hiermodels.numbers.draws import POINT, point_words
 from hiermodels.numbers.shrinkage import Population, population
 from hiermodels.pictures.groups import (
     BLUE,
@@ -83,12 +84,13 @@ class VariancePlots(Plots):
         *,
         term: str | None = None,
         best: str = "highest",
+        point: str = POINT,
         ci_prob: float = 0.95,
         ax: Axes | None = None,
     ) -> Panels:
         """Estimates of the levels and their ranks, with intervals, the best on top."""
-        frame = self.fit.ranks(group, term=term, best=best, ci_prob=ci_prob)
-        return draw_ranks(frame, best=best, ci_prob=ci_prob, ax=ax)
+        frame = self.fit.ranks(group, term=term, best=best, point=point, ci_prob=ci_prob)
+        return draw_ranks(frame, best=best, point=point, ci_prob=ci_prob, ax=ax)
 
     def icc(
         self,
@@ -96,6 +98,7 @@ class VariancePlots(Plots):
         *,
         scale: str | None = None,
         points: int = 41,
+        point: str = POINT,
         ci_prob: float = 0.95,
         ax: Axes | None = None,
     ) -> Axes:
@@ -107,10 +110,10 @@ class VariancePlots(Plots):
             values = (
                 sorted(column.unique()) if few else np.linspace(column.min(), column.max(), points)
             )
-        frame = self.fit.icc(scale=scale, at={x: values}, ci_prob=ci_prob)
+        frame = self.fit.icc(scale=scale, at={x: values}, point=point, ci_prob=ci_prob)
         if few:
             frame[x] = frame[x].astype(str)
-        return draw_icc(frame, x=x, ci_prob=ci_prob, ax=ax)
+        return draw_icc(frame, x=x, point=point, ci_prob=ci_prob, ax=ax)
 
     def plane(
         self,
@@ -184,7 +187,7 @@ def draw_shares(frame: pd.DataFrame, *, ci_prob: float = 0.95, ax: Axes | None =
     axis.set_xlim(min(0.0, float(shown["percent_lower"].min())), 100.5)
     plain(axis)
     axis.set_xlabel(
-        f"Share of the variance, %\nposterior mean and {percent(ci_prob)} interval", fontsize=FONT
+        f"Share of the variance, %\nposterior median and {percent(ci_prob)} interval", fontsize=FONT
     )
     return axis
 
@@ -213,6 +216,7 @@ def draw_ranks(
     frame: pd.DataFrame,
     *,
     best: str = "highest",
+    point: str = POINT,
     ci_prob: float = 0.95,
     ax: Axes | None = None,
 ) -> Panels:
@@ -238,9 +242,11 @@ def draw_ranks(
     if ax is None:
         value = pd.DataFrame(frame[["group", "level", "n", "estimate", "lower", "upper"]])
         draw_intervals(axes[0], rows, rows.ordered(value), height=height)
-        label_estimate(axes[0], f"Partial pooling: {shorten(term, LONGEST_TERM)}", ci_prob)
+        label_estimate(
+            axes[0], f"Partial pooling: {shorten(term, LONGEST_TERM)}", ci_prob, point=point
+        )
     draw_intervals(axes[-1], rows, rows.ordered(rank), height=height)
-    label_estimate(axes[-1], f"Rank, 1 is the {best}", ci_prob)
+    label_estimate(axes[-1], f"Rank, 1 is the {best}", ci_prob, point=point)
     axes[-1].set_xticks(rank_ticks(len(rows)))
     axes[-1].set_xlim(1 - 0.03 * len(rows), 1.03 * len(rows))
     label_levels(axes, rows, sorted_by="rank", height=height)
@@ -254,7 +260,14 @@ def rank_ticks(n: int) -> list[int]:
     return [1, *(t for t in range(step, n + 1, step) if t > 1 + step / 2)]
 
 
-def draw_icc(frame: pd.DataFrame, *, x: str, ci_prob: float = 0.95, ax: Axes | None = None) -> Axes:
+def draw_icc(
+    frame: pd.DataFrame,
+    *,
+    x: str,
+    point: str = POINT,
+    ci_prob: float = 0.95,
+    ax: Axes | None = None,
+) -> Axes:
     """Curves of the ICC along a column ``x`` of the frame, or points where it has categories.
 
     ``frame`` has a row for each value and component: ``x, component, icc, icc_lower, icc_upper``.
@@ -290,7 +303,8 @@ def draw_icc(frame: pd.DataFrame, *, x: str, ci_prob: float = 0.95, ax: Axes | N
     axis.grid(axis="y", color=RULE, linewidth=0.7)
     axis.set_xlabel(shorten(x, LONGEST_TERM), fontsize=FONT, parse_math=False)
     axis.set_ylabel(
-        f"Intraclass correlation\nposterior mean and {percent(ci_prob)} interval", fontsize=FONT
+        f"Intraclass correlation\n{point_words(point)} and {percent(ci_prob)} interval",
+        fontsize=FONT,
     )
     axis.tick_params(labelsize=FONT - 0.5, color=GREY)
     if len(handles) > 1:

@@ -481,7 +481,7 @@ def report(
     rows = [row(step, steps, scores, factor, ci_prob=ci_prob) for step in steps.values()]
     made = BuildUp(
         rows,
-        title=heading(f"Build-up in {factor}", "mean", ci_prob),
+        title=heading(f"Build-up in {factor}", "median", ci_prob),
         note=" ".join(notes(steps, scores, factor, logo=logo)),
     )
     made.steps = steps
@@ -522,7 +522,7 @@ def row(
         if values is None:
             found |= dict.fromkeys((name, f"{name}_lower", f"{name}_upper"), np.nan)
             continue
-        interval = summarise(values, center="mean", ci_prob=ci_prob)
+        interval = summarise(values, ci_prob=ci_prob)
         found |= {
             k: float(v)
             for k, v in interval_columns(name, interval).items()
@@ -670,7 +670,7 @@ def share_words(step: Step, factor: str, *, ci_prob: float) -> str:
     parts = step.fit._latent()
     if parts is None:
         return f"intercepts of {factor}"
-    found = summarise(parts.factor(factor) / parts.total, center="mean", ci_prob=ci_prob)
+    found = summarise(parts.factor(factor) / parts.total, ci_prob=ci_prob)
     icc = format_interval(float(found.estimate), float(found.lower), float(found.upper))
     how = {"yes": "groups differ", "no": "groups do not differ"}.get(
         step.verdict, "whether groups differ is open"
@@ -683,7 +683,7 @@ def coefficient_words(fit: Fit, added: str, *, ci_prob: float) -> str:
     """``hours 0.27 [0.05, 0.49]``, of each column of the predictor."""
     terms = [t for t in fit.design.terms if belongs(t, added)]
     values = coefficients(fit, (added,))
-    found = summarise(values, center="mean", ci_prob=ci_prob)
+    found = summarise(values, ci_prob=ci_prob)
     return ", ".join(
         f"{t} {format_interval(float(e), float(a), float(b))}"
         for t, e, a, b in zip(terms, found.estimate, found.lower, found.upper, strict=True)

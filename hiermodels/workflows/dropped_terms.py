@@ -31,7 +31,7 @@ from hiermodels.fitting import Model
 from hiermodels.maximum_likelihood import Maximum, maximise
 from hiermodels.numbers import comparison
 from hiermodels.numbers.comparison import Elpd
-from hiermodels.numbers.draws import Draws, summarise
+from hiermodels.numbers.draws import POINT, Draws, point_words, summarise
 from hiermodels.printing import Table
 from hiermodels.progress import tell
 from hiermodels.submodels import Drop, droppable, without
@@ -100,11 +100,13 @@ def drop_terms(
     *,
     rope: float | Mapping[str, float] | None = None,
     likelihood_ratio: bool = False,
+    point: str = POINT,
     ci_prob: float,
     seed: int,
     progressbar: bool = True,
 ) -> DroppedTerms:
     """See `Fit.drop_terms`."""
+    words = point_words(point)
     drops = droppable(fit.design)
     if not drops:
         raise DataError(f"{fit.design.formula} has no term that can be left out")
@@ -123,12 +125,15 @@ def drop_terms(
         less = fits[drop.label] = fit_again(model, fit)
         own = Scores.of_part(less, fit, blocks, seed=seed, notes=notes, label=drop.label)
         worth = whole.less(own)
-        rows += [{**row, **worth} for row in coefficient_rows(fit, drop, widths, ci_prob=ci_prob)]
+        rows += [
+            {**row, **worth}
+            for row in coefficient_rows(fit, drop, widths, point=point, ci_prob=ci_prob)
+        ]
     made = DroppedTerms(
         pd.DataFrame(rows),
         title=(
             "What each term is worth: elpd with it less elpd without it (standard error), and its "
-            f"coefficient (posterior mean, of an sd the median, {100 * ci_prob:g} % interval)"
+            f"coefficient ({words}, {100 * ci_prob:g} % interval)"
         ),
         note=" ".join([*explained(fit.design, blocks, widths), *notes.sentences()]),
     )
@@ -329,13 +334,13 @@ def reason(design: Design) -> str:
 
 
 def coefficient_rows(
-    fit: Fit, drop: Drop, widths: Rope, *, ci_prob: float
+    fit: Fit, drop: Drop, widths: Rope, *, point: str = POINT, ci_prob: float
 ) -> Iterator[dict[str, Any]]:
     """A row for each column that the term has."""
     for column in drop.columns:
         name, values, scale = coefficient(fit, drop, column)
         width = widths.width(drop, column, scale)
-        found = summarise(values, center="median" if drop.factor else "mean", ci_prob=ci_prob)
+        found = summarise(values, point=point, ci_prob=ci_prob)
         yield {
             "term": drop.label,
             "coefficient": name,

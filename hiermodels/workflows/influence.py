@@ -8,7 +8,7 @@ y_-j. Elsewhere theta has them, and the effects of other factors, and of the lev
 density is integrated. Variances are averaged over all rows of the fit, with those of the level, so
 that what changes is the posterior and not the rows.
 
-    shift = (mean without - mean with all) / posterior sd with all
+    shift = (estimate without - estimate with all) / posterior sd with all
 
 Source: Vehtari et al. 2024, JMLR 25(72), for the weights; Belsley, Kuh & Welsch 1980, for the shift
 in units of the standard error.
@@ -26,7 +26,7 @@ import pandas as pd
 from hiermodels.design import Block, Design
 from hiermodels.errors import NotAvailableError
 from hiermodels.numbers import comparison
-from hiermodels.numbers.draws import Draws
+from hiermodels.numbers.draws import POINT, Draws, point_words, summarise
 from hiermodels.numbers.effects import common_effects
 from hiermodels.numbers.expected import is_linear
 from hiermodels.numbers.held_out import integrated_groups
@@ -68,9 +68,9 @@ class Influence(Table):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Without:
-    """The estimands without one level: mean, lower, upper (E,), and how it was made."""
+    """The estimands without one level: estimate, lower, upper (E,), and how it was made."""
 
-    mean: Array
+    estimate: Array
     lower: Array
     upper: Array
     pareto_k: float
@@ -78,28 +78,34 @@ class Without:
 
 
 def influence(
-    fit: Fit, group: str | None, *, refit: bool | None, ci_prob: float, seed: int
+    fit: Fit,
+    group: str | None,
+    *,
+    refit: bool | None,
+    point: str = POINT,
+    ci_prob: float,
+    seed: int,
 ) -> Influence:
     """See `Fit.influence`."""
-    block = fit.design.block(group)
+    words, block = point_words(point), fit.design.block(group)
     names = estimand_names(fit)
     everything = estimands(fit.design, fit.draws, names)
-    found = each_level(fit, block, names, asked=refit, ci_prob=ci_prob, seed=seed)
-    tail = (1 - ci_prob) / 2
-    lower, upper = np.quantile(everything, [tail, 1 - tail], axis=0)
-    mean, sd = everything.mean(axis=0), everything.std(axis=0, ddof=1)
+    found = each_level(fit, block, names, asked=refit, point=point, ci_prob=ci_prob, seed=seed)
+    whole = summarise(everything, point=point, ci_prob=ci_prob)
     rows = [
         {
             "estimand": name,
             "level": level,
             "n": int(n),
-            "with all": mean[e],
-            "with all_lower": lower[e],
-            "with all_upper": upper[e],
-            "without": one.mean[e],
+            "with all": whole.estimate[e],
+            "with all_lower": whole.lower[e],
+            "with all_upper": whole.upper[e],
+            "without": one.estimate[e],
             "without_lower": one.lower[e],
             "without_upper": one.upper[e],
-            "shift": (one.mean[e] - mean[e]) / sd[e] if sd[e] > 0 else 0.0,
+            "shift": (one.estimate[e] - whole.estimate[e]) / whole.sd[e]
+            if whole.sd[e] > 0
+            else 0.0,
             "pareto_k": one.pareto_k,
             "by": one.by,
         }
@@ -111,7 +117,7 @@ def influence(
     made = Influence(
         frame.loc[order].reset_index(drop=True),
         title=(
-            f"Influence of each {block.name}: posterior mean and {100 * ci_prob:g} % interval with "
+            f"Influence of each {block.name}: {words} and {100 * ci_prob:g} % interval with "
             "all levels, and without one"
         ),
         note=explained(found),
@@ -124,7 +130,7 @@ def explained(found: Sequence[Without]) -> str:
     """How to read the table, and what was refitted."""
     refitted = sum(one.by == REFIT for one in found)
     unsure = sum(one.by == UNSURE for one in found)
-    parts = ["shift: how far the mean moves when the level is left out, in posterior sds."]
+    parts = ["shift: how far the estimate moves when the level is left out, in posterior sds."]
     parts += [f"Refitted without each of {refitted} of {len(found)} levels."] if refitted else []
     if unsure:
         parts.append(
@@ -185,7 +191,14 @@ def intraclass_values(design: Design, draws: Draws) -> dict[str, Array]:
 
 
 def each_level(
-    fit: Fit, block: Block, names: Sequence[str], *, asked: bool | None, ci_prob: float, seed: int
+    fit: Fit,
+    block: Block,
+    names: Sequence[str],
+    *,
+    asked: bool | None,
+    point: str = POINT,
+    ci_prob: float,
+    seed: int,
 ) -> list[Without]:
     """All levels, by weights, and by refits where these do not reach."""
     weighted = Weighted.of(fit, block, names, seed=seed)
@@ -193,21 +206,31 @@ def each_level(
     slow = fit.idata["posterior"].attrs["engine"] == "pymc" or bad.sum() > FEW
     refits = bad & (asked is True or (asked is None and not slow))
     return [
-        refitted_level(fit, block, j, names, k=float(weighted.pareto_k[j]), ci_prob=ci_prob)
+        refitted_level(
+            fit, block, j, names, k=float(weighted.pareto_k[j]), point=point, ci_prob=ci_prob
+        )
         if refits[j]
-        else weighted.level(j, by=UNSURE if bad[j] else WEIGHTS, ci_prob=ci_prob)
+        else weighted.level(j, by=UNSURE if bad[j] else WEIGHTS, point=point, ci_prob=ci_prob)
         for j in range(block.n_levels)
     ]
 
 
 def refitted_level(
-    fit: Fit, block: Block, j: int, names: Sequence[str], *, k: float, ci_prob: float
+    fit: Fit,
+    block: Block,
+    j: int,
+    names: Sequence[str],
+    *,
+    k: float,
+    point: str = POINT,
+    ci_prob: float,
 ) -> Without:
     draws = without_level(fit, block, j).draws
     values = estimands(fit.design, draws, names)
-    tail = (1 - ci_prob) / 2
-    lower, upper = np.quantile(values, [tail, 1 - tail], axis=0)
-    return Without(mean=values.mean(axis=0), lower=lower, upper=upper, pareto_k=k, by=REFIT)
+    found = summarise(values, point=point, ci_prob=ci_prob)
+    return Without(
+        estimate=found.estimate, lower=found.lower, upper=found.upper, pareto_k=k, by=REFIT
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,13 +273,14 @@ class Weighted:
             good_k=min(1 - 1 / np.log10(max(len(density), 11)), 0.7),
         )
 
-    def level(self, j: int, *, by: str, ci_prob: float) -> Without:
+    def level(self, j: int, *, by: str, point: str = POINT, ci_prob: float) -> Without:
         values = self.values
         if self.common is not None:
             values = np.hstack([self.common[:, j], values[:, self.common.shape[2] :]])
         weight, tail = self.weights[:, j], (1 - ci_prob) / 2
+        middle = weight @ values if point == "mean" else weighted_quantile(values, weight, 0.5)
         return Without(
-            mean=self.moved + weight @ values,
+            estimate=self.moved + middle,
             lower=self.moved + weighted_quantile(values, weight, tail),
             upper=self.moved + weighted_quantile(values, weight, 1 - tail),
             pareto_k=float(self.pareto_k[j]),

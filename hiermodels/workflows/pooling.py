@@ -13,7 +13,7 @@ from hiermodels.design import INTERCEPT, Block, Columns, Design, coarser, nested
 from hiermodels.errors import DataError, FormulaError, lookup
 from hiermodels.fitting import Model
 from hiermodels.numbers.comparison import check_comparable, compare_table
-from hiermodels.numbers.draws import Draws
+from hiermodels.numbers.draws import POINT, Draws, point_words
 from hiermodels.numbers.effects import common_effects, group_coefficients
 from hiermodels.printing import Table
 from hiermodels.priors import Prior, Priors, build_priors
@@ -75,6 +75,7 @@ def pooling(
     target_accept: float | None = None,
     missing: str = "drop",
     progressbar: bool = True,
+    point: str = POINT,
     ci_prob: float = CI_PROB,
 ) -> Pooling:
     """Coefficients of each level by complete, no and partial pooling, in one aligned table.
@@ -97,6 +98,7 @@ def pooling(
 
     Source: Gelman & Hill 2007, Data Analysis Using Regression, chapter 12.
     """
+    point_words(point)
     model = Model(
         formula,
         data,
@@ -132,10 +134,12 @@ def pooling(
         "no": fitted(Model.of(unpooled.design, unpooled_priors(unpooled, model))),
         "partial": partial,
     }
-    return report(unpooled, fits, seed=seed, ci_prob=ci_prob)
+    return report(unpooled, fits, seed=seed, point=point, ci_prob=ci_prob)
 
 
-def report(unpooled: Unpooled, fits: dict[str, Fit], *, seed: int, ci_prob: float) -> Pooling:
+def report(
+    unpooled: Unpooled, fits: dict[str, Fit], *, seed: int, point: str = POINT, ci_prob: float
+) -> Pooling:
     """The three fits into the table, with its scores and sentences."""
     design, block = unpooled.full, unpooled.block
     found = {
@@ -152,9 +156,9 @@ def report(unpooled: Unpooled, fits: dict[str, Fit], *, seed: int, ci_prob: floa
         notes.append(
             f"No pooling drops {', '.join(unpooled.dropped)}: constant within {block.name}."
         )
-    table = pooling_table(block, found, fixed, notes=tuple(notes), ci_prob=ci_prob)
+    table = pooling_table(block, found, fixed, notes=tuple(notes), point=point, ci_prob=ci_prob)
     outside = {kind: outside_scores(kind, fit, block, seed=seed) for kind, fit in fits.items()}
-    table.fits, table.ci_prob = fits, ci_prob
+    table.fits, table.point, table.ci_prob = fits, point, ci_prob
     table.scores = scores_table(outside, block)
     table.answer = answer(table, outside, block, dropped=unpooled.dropped)
     return table

@@ -19,10 +19,10 @@ from hiermodels.design import Block, Design
 from hiermodels.errors import ImportanceWarning, NotAvailableError
 from hiermodels.fitting import Model
 from hiermodels.labels.sentences import Sentences
-from hiermodels.labels.tables import heading, interval_columns, level_rows
+from hiermodels.labels.tables import heading, interval_columns, level_rows, with_dashes
 from hiermodels.numbers import comparison
 from hiermodels.numbers.comparison import Elpd
-from hiermodels.numbers.draws import Interval, summarise
+from hiermodels.numbers.draws import POINT, Interval, summarise
 from hiermodels.numbers.held_out import integrated_groups
 from hiermodels.printing import Table, format_number
 from hiermodels.workflows.fixed_effects import FixedEffects
@@ -62,10 +62,19 @@ class Pooling(Table):
     A part of the table, as ``pooled[pooled["term"] == "x"]``, is a plain `Table`.
     """
 
-    _metadata: ClassVar[list[str]] = ["title", "note", "scores", "answer", "fits", "ci_prob"]
+    _metadata: ClassVar[list[str]] = [
+        "title",
+        "note",
+        "scores",
+        "answer",
+        "fits",
+        "point",
+        "ci_prob",
+    ]
     scores: Scores
     answer: Sentences
     fits: dict[str, Fit]
+    point: str
     ci_prob: float
 
     def cells(
@@ -89,7 +98,7 @@ class Pooling(Table):
         """No, partial and complete pooling of each level, with their intervals; a panel a term."""
         from hiermodels.pictures.pooling import draw_pooled
 
-        return draw_pooled(self, term=term, ci_prob=self.ci_prob, ax=ax)
+        return draw_pooled(self, term=term, point=self.point, ci_prob=self.ci_prob, ax=ax)
 
     def text(self, *, max_rows: int = 60) -> str:
         """For a terminal: the estimates, the scores, and the answer."""
@@ -331,6 +340,7 @@ def pooling_table(
     fixed: Mapping[str, Mapping[str, FixedEffects]],
     *,
     notes: tuple[str, ...],
+    point: str = POINT,
     ci_prob: float,
 ) -> Pooling:
     """A row for each level and term of the block, then one for each other common effect."""
@@ -343,16 +353,17 @@ def pooling_table(
         "n": [*np.repeat(block.counts, len(block.terms)), *[int(block.counts.sum())] * len(others)],
     }
     for kind in KINDS:
-        intervals = aligned(found[kind], block, others, ci_prob=ci_prob)
+        intervals = aligned(found[kind], block, others, point=point, ci_prob=ci_prob)
         columns |= with_sd(kind, intervals)
         if kind in fixed:
             columns |= beside(f"{kind}_ml", fixed[kind], block, others)
     told = "complete: one for all; no: each level by itself; partial: hierarchical."
-    return Pooling(
+    table = Pooling(
         columns,
-        title=heading(f"Pooling of {block.name}", "mean", ci_prob),
+        title=heading(f"Pooling of {block.name}", point, ci_prob),
         note=" ".join([told, *notes]),
     )
+    return with_dashes(table)
 
 
 def with_sd(kind: str, found: Interval) -> dict[str, Array]:
@@ -361,14 +372,19 @@ def with_sd(kind: str, found: Interval) -> dict[str, Array]:
 
 
 def aligned(
-    values: Mapping[str, Array], block: Block, others: list[str], *, ci_prob: float
+    values: Mapping[str, Array],
+    block: Block,
+    others: list[str],
+    *,
+    point: str = POINT,
+    ci_prob: float,
 ) -> Interval:
     """Summaries in the order of the rows; a coefficient that a fit does not have is missing."""
     n = len(next(iter(values.values())))
     own = [values.get(t, np.full((n, block.n_levels), np.nan)) for t in block.terms]
     rest = [values.get(t, np.full(n, np.nan))[:, None] for t in others]
     draws = np.hstack([np.stack(own, axis=2).reshape(n, -1), *rest])
-    return summarise(draws, center="mean", ci_prob=ci_prob)
+    return summarise(draws, point=point, ci_prob=ci_prob)
 
 
 def beside(

@@ -18,8 +18,8 @@ from hiermodels.design import Design
 from hiermodels.errors import DataError, NotAvailableError
 from hiermodels.families import squeeze
 from hiermodels.fitting import Model
-from hiermodels.labels.tables import heading
-from hiermodels.numbers.draws import Draws, summarise
+from hiermodels.labels.tables import heading, with_dashes
+from hiermodels.numbers.draws import POINT, Draws, point_words, summarise
 from hiermodels.printing import Table
 from hiermodels.results import CI_PROB, Fit
 
@@ -61,6 +61,7 @@ def squeeze_sensitivity(
     draws: int = 1000,
     chains: int = 4,
     random_seed: int | None = None,
+    point: str = POINT,
     ci_prob: float = CI_PROB,
     progressbar: bool = True,
 ) -> Table:
@@ -80,6 +81,7 @@ def squeeze_sensitivity(
 
     Source: Smithson & Verkuilen 2006, Psychological Methods 11(1).
     """
+    point_words(point)
     design = fit.design
     if design.family.name != "beta":
         raise NotAvailableError(
@@ -99,7 +101,7 @@ def squeeze_sensitivity(
             progressbar=progressbar,
         )
         found.append((constant, dict(quantities(design, refit.draws))))
-    return sensitivity_table(found, ci_prob=ci_prob)
+    return sensitivity_table(found, point=point, ci_prob=ci_prob)
 
 
 def squeezed_rows(design: Design, *, s: float) -> int:
@@ -125,11 +127,13 @@ def quantities(design: Design, draws: Draws) -> Iterator[tuple[str, Array]]:
             yield f"sd_{block.name}[{term}]", draws.sd[block.name][:, k]
 
 
-def sensitivity_table(found: Sequence[tuple[float, dict[str, Array]]], *, ci_prob: float) -> Table:
+def sensitivity_table(
+    found: Sequence[tuple[float, dict[str, Array]]], *, point: str = POINT, ci_prob: float
+) -> Table:
     rows: list[dict[str, Any]] = []
     for parameter in found[0][1]:
         for constant, values in found:
-            one = summarise(values[parameter], center="median", ci_prob=ci_prob)
+            one = summarise(values[parameter], point=point, ci_prob=ci_prob)
             rows.append(
                 {
                     "parameter": parameter,
@@ -140,8 +144,9 @@ def sensitivity_table(found: Sequence[tuple[float, dict[str, Array]]], *, ci_pro
                     "upper": float(one.upper),
                 }
             )
-    return Table(
+    table = Table(
         rows,
-        title=heading("Sensitivity to the squeeze (y (n - 2 s) + s) / n", "median", ci_prob),
+        title=heading("Sensitivity to the squeeze (y (n - 2 s) + s) / n", point, ci_prob),
         note="The usual constant is s = 0.5.",
     )
+    return with_dashes(table)
