@@ -284,17 +284,13 @@ class Fit:
     def describe(self, *, rows: str = "rows", ci_prob: float = CI_PROB) -> Sentences:
         """The results in sentences that say what each number compares, and given what.
 
-        Rate ratios on a log link, odds ratios on a logit one; for each factor the range of 80 % of
-        its levels, and the median ratio of two of them. ``rows`` is what the rows are called, in
-        the plural, such as "patients".
+        A sentence for each coefficient: a difference, or on a log or logit link a ratio, of what
+        the family says; beside a product where the partner is at its mean, or a category at its
+        reference. A sentence for each factor: the range of 80 % of its levels, the median ratio of
+        two of them, and their share of the variance. Numbers are posterior medians. ``rows`` is
+        what the rows are called, in the plural, such as "patients".
         """
-        parts = self._latent()
-        left = (
-            remaining_variance(self.design, self.priors, self.draws, parts.residual)
-            if parts is not None
-            else ()
-        )
-        return describe(self.design, self.draws, parts, left, rows=rows, ci_prob=ci_prob)
+        return describe(self.design, self.draws, self._latent(), rows=rows, ci_prob=ci_prob)
 
     def _latent(self) -> Components | None:
         """The components on the scale of the linear predictor; None without noise on it."""

@@ -207,7 +207,7 @@ def coef_table(
             **estimate_columns(found),
             **shrunk_columns(block, terms, reliability),
         },
-        title=heading(f"Coefficients of each {block.name}", "mean", ci_prob),
+        title=heading(f"Coefficients of each level of {block.name}", "mean", ci_prob),
         note=moments_note(draws, block),
     )
 

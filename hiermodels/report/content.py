@@ -339,7 +339,7 @@ def predictions_picture(fit: Fit, x: str, ci_prob: float) -> Iterable[Block]:
         alt=f"Predicted mean of {fit.design.response_name} along {x}, from {first} at {low} to "
         f"{last} at {high}, with its {percent(ci_prob)} band and the data behind it.",
         caption=f"Predictions along {x}, group effects at zero{held}"
-        + (f"; thin lines: each {group}." if group else "."),
+        + (f"; a thin line for each level of {group}." if group else "."),
     )
 
 
