@@ -491,7 +491,8 @@ def shrinkage_table(
     """Raw, completely pooled and partially pooled estimates of each level.
 
     ``raw`` least squares of each level, ``complete`` of all rows together, ``estimate`` the
-    posterior; ``shrinkage`` = 1 - reliability: 0 leaves the raw estimate, 1 gives the pooled one.
+    posterior; ``shrinkage`` = 1 - reliability: 0 where the data settle an effect, 1 where they say
+    nothing of it.
     """
     raw = no_pooling(design, draws, block, ci_prob=ci_prob)
     complete = complete_pooling(design, draws, block, ci_prob=ci_prob)
@@ -516,7 +517,8 @@ def shrinkage_table(
             **{f"shrinkage{end}": v.ravel() for end, v in ends(shrinkage)},
         },
         title=heading(f"Shrinkage of {block.name}{link_words(design)}", "mean", ci_prob),
-        note=f"Pooling factor of {block.name}: {told}.{at_mean}",
+        note=f"shrinkage: 1 - reliability, what the data leave of the variance of an effect. "
+        f"Pooling factor of {block.name}: {told}.{at_mean}",
     )
 
 
