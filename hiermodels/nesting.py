@@ -154,7 +154,8 @@ def recurring_labels(design: Design, first: Block, second: Block) -> Iterator[Fi
         message=(
             f"{recurring} of the {child.n_levels} labels of {child.name!r} recur under several of "
             f"the {parent.n_levels} levels of {parent.name!r} ({child.levels[most]!r} in "
-            f"{parents[most]}): one {child.name}, or another in each {parent.name}?"
+            f"{parents[most]}): one level of {child.name}, or another in each level of "
+            f"{parent.name}?"
         ),
         repair=(
             f"Another in each, {len(cells[0])} in all: {nested_term(parent, child)}; "

@@ -34,7 +34,7 @@ from hiermodels.numbers.prior_density import log_priors
 from hiermodels.numbers.ranks import rank_levels
 from hiermodels.numbers.remaining import remaining_variance
 from hiermodels.numbers.sensitivity import sensitivities, sensitivity_table, sensitivity_tree
-from hiermodels.numbers.shrinkage import reliability
+from hiermodels.numbers.shrinkage import reliabilities
 from hiermodels.numbers.tails import heavy_sds
 from hiermodels.numbers.variance import (
     Components,
@@ -90,8 +90,18 @@ class Fit:
         return diagnose(self.idata, self.design)
 
     @cached_property
+    def _reliabilities(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        return {b.name: reliabilities(self.design, self.draws, b) for b in self.design.blocks}
+
+    @property
     def _reliability(self) -> dict[str, np.ndarray]:
-        return {b.name: reliability(self.design, self.draws, b) for b in self.design.blocks}
+        """Intercepts at the mean of the predictors, as in `shrinkage` and `ranks`."""
+        return {name: at_mean for name, (at_mean, _) in self._reliabilities.items()}
+
+    @property
+    def _raw_reliability(self) -> dict[str, np.ndarray]:
+        """Intercepts where the predictors are 0, as in `ranef` and `coef`."""
+        return {name: at_zero for name, (_, at_zero) in self._reliabilities.items()}
 
     @cached_property
     def _heavy(self) -> dict[str, str]:
@@ -137,13 +147,13 @@ class Fit:
     ) -> Table:
         """Group effects b of each level: their deviation from the common effects.
 
-        ``shrinkage`` is 1 - reliability: 0 leaves a level its own estimate, 1 gives it the common
-        one. ``group=None`` takes all factors.
+        ``shrinkage`` is 1 - reliability of that effect, the intercept's at 0: 0 where the data
+        settle it, 1 where they say nothing of it. ``group=None`` takes all factors.
         """
         return stacked(
             [
                 tables.ranef_table(
-                    self.draws, b, self._reliability[b.name], point=point, ci_prob=ci_prob
+                    self.draws, b, self._raw_reliability[b.name], point=point, ci_prob=ci_prob
                 )
                 for b in self._blocks(group)
             ]
@@ -152,14 +162,17 @@ class Fit:
     def coef(
         self, group: str | None = None, *, point: str = POINT, ci_prob: float = CI_PROB
     ) -> Table:
-        """Coefficients of each level: common effects plus its group effects, the intercept at 0."""
+        """Coefficients of each level: common effects plus its group effects, the intercept at 0.
+
+        ``shrinkage`` is that of its group effect, as in `ranef`.
+        """
         return stacked(
             [
                 tables.coef_table(
                     self.design,
                     self.draws,
                     b,
-                    self._reliability[b.name],
+                    self._raw_reliability[b.name],
                     point=point,
                     ci_prob=ci_prob,
                 )
@@ -323,17 +336,13 @@ class Fit:
     def describe(self, *, rows: str = "rows", ci_prob: float = CI_PROB) -> Sentences:
         """The results in sentences that say what each number compares, and given what.
 
-        Rate ratios on a log link, odds ratios on a logit one; for each factor the range of 80 % of
-        its levels, and the median ratio of two of them. ``rows`` is what the rows are called, in
-        the plural, such as "patients".
+        A sentence for each coefficient: a difference, or on a log or logit link a ratio, of what
+        the family says; beside a product where the partner is at its mean, or a category at its
+        reference. A sentence for each factor: the range of 80 % of its levels, the median ratio of
+        two of them, and their share of the variance. Numbers are posterior medians. ``rows`` is
+        what the rows are called, in the plural, such as "patients".
         """
-        parts = self._latent()
-        left = (
-            remaining_variance(self.design, self.priors, self.draws, parts.residual)
-            if parts is not None
-            else ()
-        )
-        return describe(self.design, self.draws, parts, left, rows=rows, ci_prob=ci_prob)
+        return describe(self.design, self.draws, self._latent(), rows=rows, ci_prob=ci_prob)
 
     def _latent(self) -> Components | None:
         """The components on the scale of the linear predictor; None without noise on it."""
@@ -374,7 +383,13 @@ class Fit:
     def shrinkage(
         self, group: str | None = None, *, point: str = POINT, ci_prob: float = CI_PROB
     ) -> Table:
-        """Raw, completely pooled and partially pooled estimates of each level of a factor."""
+        """Raw, completely pooled and partially pooled estimates of each level of a factor.
+
+        ``shrinkage`` is 1 - reliability, the share of the variance of an effect that the data
+        leave, given the sds. With one effect in each level it is also the part of the way from the
+        raw estimate to the common one, but for the rest of the model; with correlated slopes
+        effects inform each other, and a level can move elsewhere.
+        """
         self._blocks(None)
         block = self.design.block(group)
         return tables.shrinkage_table(
@@ -744,7 +759,7 @@ class Fit:
         ``component`` is ``"cond"``, or the parameter that has a formula, such as ``"zi"``.
         """
         wanted = (effects,) if isinstance(effects, str) else tuple(effects)
-        found = self._reliability if {"ran_vals", "ran_coefs"} & set(wanted) else {}
+        found = self._raw_reliability if {"ran_vals", "ran_coefs"} & set(wanted) else {}
         return broom.tidy_frame(
             self.design, self.draws, found, effects=wanted, point=point, ci_prob=ci_prob
         )

@@ -124,7 +124,7 @@ def test_it_prints(rehab, sites):
     text = str(rehab)
     assert "6 cross-level         incidents ~ treatment + gender" in text
     assert "6 cross-level: treatment:hours" in text
-    assert "predictors measured on center are worth collecting" in text
+    assert "there is variance for predictors of the levels to explain" in text
     assert "All together, in incidents ~" in text
     assert "none of it is explained" in rehab.note
     page = sites._repr_html_()
@@ -132,7 +132,7 @@ def test_it_prints(rehab, sites):
     assert "x|site" not in page
     assert r"\text{center}" in rehab.equations["1 intercepts"].latex
     assert sites.markdown().count("$$") == 8
-    assert "LOGO of a site +" in str(sites.answer)
+    assert "LOGO of a level of site +" in str(sites.answer)
 
 
 def test_the_share_beyond_zero_is_the_tail_of_a_normal_distribution():

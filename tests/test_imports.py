@@ -69,6 +69,7 @@ ORDER = [
     "labels.tables",
     "labels.broom",
     "numbers.sensitivity",
+    "labels.terms",
     "labels.sentences",
     "labels.prediction_tables",
     "labels.summary",

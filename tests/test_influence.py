@@ -230,4 +230,4 @@ def test_the_picture(gaussian, far):
         table.plot(["x", "sigma"], ax=ax)
     plt.close("all")
     assert "more" in table.text()
-    assert "<caption>Influence of each g" in table._repr_html_()
+    assert "<caption>Influence of each level of g" in table._repr_html_()

@@ -129,6 +129,9 @@ def test_the_answer_has_the_numbers(counts):
     told = str(counts.answer)
     assert "Why not use site as a fixed effect?" in told
     assert "6 levels make 12 coefficients where complete pooling has 2" in told
+    each = counts.scores.set_index("pooling")["effective"]
+    words = [f"{each[kind]:.1f} with {kind} pooling" for kind in ("complete", "no", "partial")]
+    assert f"all by loo: {words[0]}, {words[1]} and {words[2]}." in told
     assert "120 rows" in told
     rows = counts[counts["term"] == "x"]
     assert f"{(rows['no_upper'] - rows['no_lower']).mean():.3g} wide" in told

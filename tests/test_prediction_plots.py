@@ -319,7 +319,7 @@ def test_a_number_of_each_level(fit):
     assert [t.get_text() for t in axis.get_yticklabels()] == found["level"].tolist()
     shown = np.concatenate([line.get_xdata() for line in axis.get_lines()[1:]])
     np.testing.assert_allclose(np.sort(shown), found["observed"])
-    assert axis.get_xlabel() == "sd of each pop"
+    assert axis.get_xlabel() == "sd of each level of pop"
     outside = (found["observed"] < found["expected_lower"]) | (
         found["observed"] > found["expected_upper"]
     )

@@ -12,6 +12,7 @@ from hiermodels.numbers.shrinkage import (
     no_pooling,
     partial_pooling,
     pooling_factor,
+    reliabilities,
     reliability,
 )
 
@@ -124,7 +125,7 @@ def test_reliability_is_what_a_dense_conditional_says(formula, extra):
     """1 - Var(b | y, beta, theta) / Var(b | theta), from the joint normal of b and y."""
     fit = made_up_fit(formula, se=extra)
     design, draws = fit.design, fit.draws
-    every = {b.name: reliability(design, draws, b) for b in design.blocks}
+    every = {b.name: reliabilities(design, draws, b) for b in design.blocks}
     for s in (0, 11):
         z, prior = [], []
         for block in design.blocks:
@@ -143,12 +144,17 @@ def test_reliability_is_what_a_dense_conditional_says(formula, extra):
         noise = design.se**2 if design.se is not None else np.full(design.n, draws.residual[s] ** 2)
         cover = zs @ full @ zs.T + np.diag(noise)
         known = full @ zs.T @ np.linalg.solve(cover, zs @ full)
-        share = np.diag(known) / np.diag(full)
         at = 0
         for block in design.blocks:
             size = block.n_levels * len(block.terms)
-            expected = share[at : at + size].reshape(block.n_levels, -1)
-            np.testing.assert_allclose(every[block.name][s], expected, rtol=1e-6)
+            own = slice(at, at + size)
+            # intercepts at the mean of x, and where x is 0, as `ranef` and `coef` have them
+            for kind, effects in enumerate((np.eye(len(block.terms)), block.transform)):
+                t = np.kron(np.eye(block.n_levels), effects)
+                share = np.diag(t @ known[own, own] @ t.T) / np.diag(t @ full[own, own] @ t.T)
+                np.testing.assert_allclose(
+                    every[block.name][kind][s], share.reshape(block.n_levels, -1), rtol=1e-6
+                )
             at += size
 
 
@@ -176,3 +182,17 @@ def test_shrinkage_table_has_all_three():
         assert (found[name] <= found[f"{name}_upper"]).all()
     assert found["shrinkage"].between(0, 1).all()
     assert "Pooling factor of pop" in found.note
+
+
+def test_shrinkage_stands_beside_the_effect_that_it_belongs_to():
+    """The intercept of `coef` and `ranef` is at 0, that of `shrinkage` at the mean of x."""
+    fit = made_up_fit("y ~ x + (x | pop)")
+    at_mean, at_zero = reliabilities(fit.design, fit.draws, fit.design.block())
+    for table_of, values in ((fit.coef, at_zero), (fit.ranef, at_zero), (fit.shrinkage, at_mean)):
+        found = table_of("pop")
+        np.testing.assert_allclose(
+            found["shrinkage"].to_numpy(dtype=float).reshape(5, 2),
+            1 - values.mean(axis=0),
+            rtol=1e-9,
+        )
+    assert abs(at_zero[:, :, 0].mean() - at_mean[:, :, 0].mean()) > 1e-3

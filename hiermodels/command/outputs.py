@@ -81,7 +81,7 @@ def write_summary(found: Fit, folder: Path) -> Path:
         if found.design.blocks:
             parts.append(found.icc(scale=scale).markdown())
     for group, name in file_names(found.design.factors).items():
-        parts.append(f"![Coefficients of each {group}](forest_{name}.png)")
+        parts.append(f"![Coefficients of each level of {group}](forest_{name}.png)")
         parts.append(f"![Shrinkage of {group}](shrinkage_{name}.png)")
     path = folder / "summary.md"
     path.write_text("\n\n".join(part.strip("\n") for part in parts) + "\n", encoding="utf-8")

@@ -19,7 +19,7 @@ from .continuous import (
     ZeroOneBeta,
 )
 from .counts import Hurdle, NegBinomial, NegBinomial1, Poisson, ZeroInflated
-from .family import Family, Parameter
+from .family import Family, Meaning, Parameter
 from .links import LINKS, Link
 from .ordinal import Ordinal
 from .parameters import (
@@ -29,6 +29,7 @@ from .parameters import (
     NU,
     PRECISION,
     SIGMA,
+    STRUCTURAL,
     THRESHOLD,
     ZI,
     ZOI,
@@ -42,6 +43,7 @@ __all__ = [
     "LINKS",
     "Family",
     "Link",
+    "Meaning",
     "Observed",
     "Parameter",
     "family",
@@ -58,13 +60,13 @@ COUNTS: tuple[Poisson, ...] = (
 )
 
 
-def with_zeros(kind: type[ZeroInflated], prefix: str, base: Poisson) -> Family:
+def with_zeros(kind: type[ZeroInflated], prefix: str, base: Poisson, zeros: Parameter) -> Family:
     """A family of counts with its zeros added to, or replaced."""
     return kind(
         name=f"{prefix}_{base.name}",
         link=base.link,
         links=base.links,
-        parameters=(*base.parameters, ZI),
+        parameters=(*base.parameters, zeros),
         discrete=True,
         base=base,
     )
@@ -95,8 +97,8 @@ ENTRIES: tuple[Family, ...] = (
         discrete=True,
     ),
     *COUNTS,
-    *(with_zeros(ZeroInflated, "zi", base) for base in COUNTS),
-    *(with_zeros(Hurdle, "hurdle", base) for base in COUNTS),
+    *(with_zeros(ZeroInflated, "zi", base, STRUCTURAL) for base in COUNTS),
+    *(with_zeros(Hurdle, "hurdle", base, ZI) for base in COUNTS),
     Ordinal(
         name="ordinal",
         link="logit",

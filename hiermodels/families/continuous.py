@@ -12,13 +12,13 @@ zoi_beta    with probability zoi: 1 with probability coi, else 0; and beta other
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
 from scipy.special import betainc, gammainc, ndtr, stdtr
 
-from .family import Array, Auxiliary, Family, Tensor
+from .family import Array, Auxiliary, Family, Meaning, Tensor
 from .links import LINKS
 from .supports import Observed, check_positive, check_real, check_unit
 
@@ -83,6 +83,10 @@ class Gaussian(Family):
 class Student(Gaussian):
     """E[y] = mu, Var[y] = sigma^2 nu / (nu - 2), infinite for nu <= 2."""
 
+    def meaning(self, y: str, *, exposure: bool = False) -> Meaning:
+        """Of the median, for with nu <= 1 there is no mean."""
+        return Meaning(quantity=f"median {y}")
+
     def location_scale(
         self, y: Array, offset: Array, trials: Array | None = None
     ) -> tuple[float, float]:
@@ -109,6 +113,10 @@ class Student(Gaussian):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogNormal(Family):
     """E[y] = exp(eta + sigma^2 / 2), Var[y] = E[y]^2 (exp(sigma^2) - 1); mu is eta."""
+
+    def meaning(self, y: str, *, exposure: bool = False) -> Meaning:
+        """Of the median, exp(eta), whatever sigma depends on."""
+        return Meaning(quantity=f"median {y}", multiplies=True, ratio="ratio of medians")
 
     def check_response(self, observed: Observed) -> None:
         check_positive(observed)
@@ -219,6 +227,11 @@ class ZeroInflatedBeta(Beta):
     E[y] = (1 - zi) mu,    Var[y] = (1 - zi) (V + zi mu^2),    V = mu (1 - mu) / (1 + phi)
     """
 
+    def meaning(self, y: str, *, exposure: bool = False) -> Meaning:
+        """Of the shares that are no zeros."""
+        found = Beta.meaning(self, y, exposure=exposure)
+        return replace(found, where=f"where {y} is not 0")
+
     def check_response(self, observed: Observed) -> None:
         check_unit(observed, zeros=True, ones=False)
 
@@ -276,6 +289,11 @@ class ZeroOneBeta(ZeroInflatedBeta):
 
     E[y] = zoi coi + (1 - zoi) mu,    E[y^2] = zoi coi + (1 - zoi) (V + mu^2)
     """
+
+    def meaning(self, y: str, *, exposure: bool = False) -> Meaning:
+        """Of the shares that are neither 0 nor 1."""
+        found = Beta.meaning(self, y, exposure=exposure)
+        return replace(found, where=f"where {y} is neither 0 nor 1")
 
     def check_response(self, observed: Observed) -> None:
         check_unit(observed, zeros=True, ones=True)

@@ -13,13 +13,13 @@ Source: Hilbe 2011, Negative Binomial Regression, 2nd ed., for the names; Mullah
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
 from scipy.special import betainc, gammaincc
 
-from .family import Array, Auxiliary, Family, Tensor
+from .family import Array, Auxiliary, Family, Meaning, Tensor
 from .supports import Observed, check_counts
 
 __all__ = ["Hurdle", "NegBinomial", "NegBinomial1", "Poisson", "ZeroInflated"]
@@ -31,6 +31,11 @@ SMALLEST, LARGEST = 1e-200, 1e15
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poisson(Family):
     """E[y] = Var[y] = mu."""
+
+    def meaning(self, y: str, *, exposure: bool = False) -> Meaning:
+        """Of the expected count, or with an exposure of the rate."""
+        what = f"rate of {y}" if exposure else f"expected {y}"
+        return Meaning(quantity=what, multiplies=True, ratio="rate ratio")
 
     def check_response(self, observed: Observed) -> None:
         check_counts(observed)
@@ -157,6 +162,11 @@ class ZeroInflated(Family):
 
     base: Poisson
 
+    def meaning(self, y: str, *, exposure: bool = False) -> Meaning:
+        """Of mu: E[y] changes with zi, too."""
+        found = self.base.meaning(y, exposure=exposure)
+        return replace(found, where="where there is no structural zero")
+
     def check_response(self, observed: Observed) -> None:
         check_counts(observed)
 
@@ -190,6 +200,11 @@ class Hurdle(ZeroInflated):
 
     E[y] = (1 - zi) mu / (1 - f(0)),    E[y^2] = (1 - zi) (V + mu^2) / (1 - f(0))
     """
+
+    def meaning(self, y: str, *, exposure: bool = False) -> Meaning:
+        """Of mu, the mean of the count before it is truncated; a count above 0 has a larger one."""
+        found = self.base.meaning(y, exposure=exposure)
+        return replace(found, quantity=f"{found.quantity} before truncation at zero")
 
     def location_scale(
         self, y: Array, offset: Array, trials: Array | None = None

@@ -20,7 +20,7 @@ from hiermodels.distributions import Prior
 from .links import LINKS, symbolic_inverse
 from .supports import Observed
 
-__all__ = ["Family", "Parameter"]
+__all__ = ["Family", "Meaning", "Parameter", "odds_meaning"]
 
 type Array = np.ndarray
 #: The family's own parameters by name, on their natural scale; each fits mu by broadcasting.
@@ -33,13 +33,47 @@ ORDERED = "ordered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What a linear predictor is of, in words. Made by `Family.meaning`, read by `sentences`.
+
+    ``quantity`` is a noun without its article, "odds of y". If it ``multiplies``, one more of the
+    linear predictor is exp(1) times it, and ``ratio`` is what the quotient of two is called, ``""``
+    where it has no name; else one more of the one is one more of the other. ``where`` says of which
+    rows the quantity is, where it is not of all.
+    """
+
+    quantity: str
+    multiplies: bool = False
+    ratio: str = ""
+    where: str = ""
+
+
+#: Links whose scale has a name of its own.
+LINK_NAMES = {"cloglog": "complementary log-log"}
+
+
+def link_meaning(link: str, mean: str, **exact: Meaning) -> Meaning:
+    """The mean itself, what ``exact`` says of the link, or the mean on the link's scale."""
+    if link == "identity":
+        return Meaning(quantity=mean)
+    return exact.get(link) or Meaning(quantity=f"{LINK_NAMES.get(link, link)} of {mean}")
+
+
+def odds_meaning(link: str, event: str) -> Meaning:
+    """Odds of an event on a logit link, else its probability on the link's scale."""
+    odds = Meaning(quantity=f"odds of {event}", multiplies=True, ratio="odds ratio")
+    return link_meaning(link, f"the probability of {event}", logit=odds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     """A family's own parameter: a linear predictor on ``link``, constant unless it has a formula.
 
     ``name`` is that in the posterior. The link ``"ordered"`` is that of increasing thresholds.
     ``role`` says which formula reaches it: ``"dispersion"``, ``"zi"``, or ``"other"`` for none.
     ``prior`` makes the default from the scale of the response; ``location`` the middle of that
-    prior on the link, for the intercept of a formula.
+    prior on the link, for the intercept of a formula. ``quantity`` is what a reader calls it, of a
+    response ``{y}``; of a probability the event.
     """
 
     name: str
@@ -47,6 +81,14 @@ class Parameter:
     role: str
     prior: Callable[[float], Prior]
     location: Callable[[float], float]
+    quantity: str
+
+    def meaning(self, y: str) -> Meaning:
+        """What its linear predictor is of, of the response called ``y``."""
+        event = self.quantity.format(y=y)
+        if self.link == "logit":
+            return Meaning(quantity=f"odds of {event}", multiplies=True, ratio="odds ratio")
+        return Meaning(quantity=event, multiplies=True)
 
     def default(self, scale: float) -> Prior:
         """The prior of the parameter itself, where it has no formula."""
@@ -102,6 +144,18 @@ class Family:
     def symbolic_mean(self, eta: Tensor) -> Tensor:
         """mu = g^-1(eta) in PyTensor."""
         return symbolic_inverse(self.link, eta)
+
+    def meaning(self, y: str, *, exposure: bool = False) -> Meaning:
+        """What the linear predictor of the mean is of, of the response, or success, called ``y``.
+
+        ``exposure`` says that the model has an offset.
+        """
+        return link_meaning(
+            self.link,
+            f"mean {y}",
+            log=Meaning(quantity=f"mean {y}", multiplies=True, ratio="ratio of means"),
+            logit=Meaning(quantity=f"ratio of mean {y} to 1 − mean {y}", multiplies=True),
+        )
 
     def check_response(self, observed: Observed) -> None:
         """Nothing, or a `DataError` that names the rows outside the support and the remedy."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from .family import Array, Auxiliary, Family, Tensor
+from .family import Array, Auxiliary, Family, Meaning, Tensor, odds_meaning
 from .links import LINKS, symbolic_inverse
 from .supports import Observed, check_spread
 
@@ -24,6 +24,10 @@ __all__ = ["Ordinal"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ordinal(Family):
     """Moments are of the category's number, 0 to K - 1; mu is eta. ``threshold`` (..., K - 1)."""
+
+    def meaning(self, y: str, *, exposure: bool = False) -> Meaning:
+        """Of a category above any of the thresholds, the same for each."""
+        return odds_meaning(self.link, f"a higher {y}")
 
     def inverse_link(self, eta: Array) -> Array:
         return np.asarray(eta, dtype=float)

@@ -12,6 +12,7 @@ of nu: Juárez & Steel 2010, J. Bus. Econ. Stat. 28.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from hiermodels.distributions import Prior
 
@@ -24,13 +25,14 @@ __all__ = [
     "NU",
     "PRECISION",
     "SIGMA",
+    "STRUCTURAL",
     "THRESHOLD",
     "ZI",
     "ZOI",
 ]
 
 
-def positive(name: str, *, middle: float, role: str = "dispersion") -> Parameter:
+def positive(name: str, *, middle: float, quantity: str, role: str = "dispersion") -> Parameter:
     """A positive parameter, LogNormal with this mean of its logarithm."""
     return Parameter(
         name=name,
@@ -38,16 +40,18 @@ def positive(name: str, *, middle: float, role: str = "dispersion") -> Parameter
         role=role,
         prior=lambda scale: Prior("LogNormal", mu=middle, sigma=1.5),
         location=lambda scale: middle,
+        quantity=quantity,
     )
 
 
-def probability(name: str, *, role: str) -> Parameter:
+def probability(name: str, *, role: str, event: str) -> Parameter:
     return Parameter(
         name=name,
         link="logit",
         role=role,
         prior=lambda scale: Prior("Beta", alpha=1, beta=1),
         location=lambda scale: 0.0,
+        quantity=event,
     )
 
 
@@ -57,6 +61,7 @@ SIGMA = Parameter(
     role="dispersion",
     prior=lambda scale: Prior("HalfStudentT", nu=3, sigma=scale),
     location=math.log,
+    quantity="residual sd of {y}",
 )
 NU = Parameter(
     name="nu",
@@ -64,20 +69,24 @@ NU = Parameter(
     role="other",
     prior=lambda scale: Prior("Gamma", alpha=2, beta=0.1),
     location=lambda scale: math.log(20),
+    quantity="degrees of freedom of {y}",
 )
 #: The shape of gamma and of negbinomial.
-ALPHA = positive("alpha", middle=1.0)
+ALPHA = positive("alpha", middle=1.0, quantity="shape of {y}")
 #: The precision of beta and betabinomial.
-PRECISION = positive("phi", middle=2.0)
+PRECISION = positive("phi", middle=2.0, quantity="precision of {y}")
 #: What the variance of negbinomial1 has beyond the mean, as a multiple of it.
-EXCESS = positive("phi", middle=0.0)
-ZI = probability("zi", role="zi")
-ZOI = probability("zoi", role="zi")
-COI = probability("coi", role="other")
+EXCESS = positive("phi", middle=0.0, quantity="excess variance of {y}")
+#: Of a hurdle and of shares; a zero-inflated count has others beside it.
+ZI = probability("zi", role="zi", event="{y} = 0")
+STRUCTURAL = replace(ZI, quantity="a structural zero of {y}")
+ZOI = probability("zoi", role="zi", event="{y} being 0 or 1")
+COI = probability("coi", role="other", event="a 1 where {y} is 0 or 1")
 THRESHOLD = Parameter(
     name="threshold",
     link=ORDERED,
     role="other",
     prior=lambda scale: Prior("Normal", mu=0, sigma=3),
     location=lambda scale: 0.0,
+    quantity="thresholds of {y}",
 )

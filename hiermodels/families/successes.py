@@ -15,7 +15,7 @@ from numpy.random import Generator
 from scipy.special import betainc
 
 from .continuous import share_location, symbolic_shapes
-from .family import Array, Auxiliary, Family, Tensor
+from .family import Array, Auxiliary, Family, Meaning, Tensor, odds_meaning
 from .supports import Observed, check_binary, check_successes
 
 __all__ = ["Bernoulli", "BetaBinomial", "Binomial"]
@@ -24,6 +24,10 @@ __all__ = ["Bernoulli", "BetaBinomial", "Binomial"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binomial(Family):
     """E[y] = n mu, Var[y] = n mu (1 - mu)."""
+
+    def meaning(self, y: str, *, exposure: bool = False) -> Meaning:
+        """Of a success, in one trial."""
+        return odds_meaning(self.link, y)
 
     def check_response(self, observed: Observed) -> None:
         check_successes(observed)

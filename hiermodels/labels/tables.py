@@ -254,7 +254,7 @@ def coef_table(
             **estimate_columns(found),
             **shrunk_columns(block, terms, reliability),
         },
-        title=heading(f"Coefficients of each {block.name}", point, ci_prob),
+        title=heading(f"Coefficients of each level of {block.name}", point, ci_prob),
         note=moments_note(draws, block),
     )
     return with_dashes(table)
@@ -566,7 +566,8 @@ def shrinkage_table(
     """Raw, completely pooled and partially pooled estimates of each level.
 
     ``raw`` least squares of each level, ``complete`` of all rows together, ``estimate`` the
-    posterior; ``shrinkage`` = 1 - reliability: 0 leaves the raw estimate, 1 gives the pooled one.
+    posterior; ``shrinkage`` = 1 - reliability: 0 where the data settle an effect, 1 where they say
+    nothing of it.
     """
     raw = no_pooling(design, draws, block, ci_prob=ci_prob)
     complete = complete_pooling(design, draws, block, ci_prob=ci_prob)
@@ -592,7 +593,8 @@ def shrinkage_table(
             **{f"shrinkage{end}": v.ravel() for end, v in ends(shrinkage)},
         },
         title=heading(f"Shrinkage of {block.name}{link_words(design)}", point, ci_prob),
-        note=f"Pooling factor of {block.name}: {told}.{at_mean}",
+        note=f"shrinkage: 1 - reliability, what the data leave of the variance of an effect. "
+        f"Pooling factor of {block.name}: {told}.{at_mean}",
     )
     return with_dashes(table)
 

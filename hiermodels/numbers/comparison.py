@@ -475,10 +475,15 @@ class Elpd:
         data.se = float(np.sqrt(len(pointwise) * pointwise.var()))
         return replace(self, pointwise=pointwise, refitted=refitted, data=data)
 
+    @property
+    def one(self) -> str:
+        """What is left out, whatever the number of the factor's name."""
+        return self.unit if self.unit == "row" else f"level of {self.unit}"
+
     def words(self) -> list[str]:
         """What was found, and whether it can be trusted."""
         lines = [
-            f"{self.method}: one {self.unit} left out of {len(self.labels)}, {self.n_draws} draws",
+            f"{self.method}: one {self.one} left out of {len(self.labels)}, {self.n_draws} draws",
             f"elpd {self.elpd:.1f} (standard error {self.se:.1f}), "
             f"effective number of parameters {self.p:.1f}.",
         ]
@@ -695,7 +700,7 @@ def compare_table(found: Mapping[str, Elpd]) -> Table:
             "weight": made["weight"].to_numpy(dtype=float).round(6),
             "k too high": [len(found[str(n)].bad) for n in made.index],
         },
-        title=f"{first.method}, one {first.unit} left out of {len(first.labels)}",
+        title=f"{first.method}, one {first.one} left out of {len(first.labels)}",
         note=(
             "Differences are from the best, with the standard error of their sum over what is left "
             "out; one below 4 is small, and its standard error is then not to be relied on. "

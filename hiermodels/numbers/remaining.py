@@ -1,8 +1,17 @@
 """Is there variance left to explain? The sd of each factor beside its prior and a threshold.
 
 For each term of a factor the sd of what it adds to a row whose predictor is one sd from its mean;
-the threshold is by default a tenth of the residual sd, on the scale of the linear predictor. Where
-the sd is almost surely above it, predictors of the levels have something to explain.
+the threshold t is by default a tenth of the residual sd, on the scale of the linear predictor. With
+p = P(sd < t | y), q = P(sd < t) before the data, and a limit of 0.05,
+
+    yes   p <= 0.05                                       the sd matters
+    no    p >= 1/2  and  p (1 - q) / (q (1 - p)) >= 20    it does not, by the data
+
+and neither of fewer than five levels, whose sd rests on its prior. The posterior of an sd keeps a
+tail that 95 % below t hardly ever cut off: the Bayes factor says what the data add. How often each
+is the verdict: `docs/decisions.md`.
+
+Source: Kass & Raftery 1995, J. Am. Stat. Assoc. 90(430), for a Bayes factor of 20 as strong.
 """
 
 from __future__ import annotations
@@ -14,7 +23,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hiermodels.design import INTERCEPT, Design
-from hiermodels.errors import DataError, NotAvailableError
+from hiermodels.errors import DataError, NotAvailableError, counted
+from hiermodels.nesting import FEW_LEVELS
 from hiermodels.numbers.draws import Draws, standard_covariance
 from hiermodels.priors import Prior, Priors
 
@@ -27,7 +37,8 @@ type Array = np.ndarray
 
 #: The default threshold, as a share of the residual sd.
 TENTH = 0.1
-SURE = 0.95
+#: The default limit: of a probability, and the inverse of a Bayes factor.
+LIMIT = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,34 +65,51 @@ class Left:
         return float(frozen(self.prior).ppf(probability))
 
     @property
+    def evidence(self) -> float:
+        """The Bayes factor of an sd below the threshold, NaN where the prior rules one out.
+
+        Half a draw on each side, for draws are finitely many.
+        """
+        before = self.prior_p_below
+        if not 0 < before < 1:
+            return float("nan")
+        below, n = float((self.sd < self.threshold).sum()) + 0.5, len(self.sd) + 1
+        return below / (n - below) * (1 - before) / before
+
+    def verdict_at(self, limit: float) -> str:
+        """``"yes"``, ``"no"`` or ``"undecided"``."""
+        if self.levels < FEW_LEVELS:
+            return "undecided"
+        if self.p_below <= limit:
+            return "yes"
+        return "no" if self.p_below >= 0.5 and self.evidence >= 1 / limit else "undecided"
+
+    @property
     def verdict(self) -> str:
-        if self.p_below >= SURE:
-            return "no"
-        return "yes" if self.p_below <= 1 - SURE else "undecided"
+        return self.verdict_at(LIMIT)
 
     @property
     def sentence(self) -> str:
-        """What to do about it."""
-        what = (
-            f"the intercepts of {self.factor}"
-            if self.term == INTERCEPT
-            else f"the effect of {self.term} between the levels of {self.factor}"
-        )
-        small = f"(probability of an sd below {np.median(self.threshold):.2g}: {self.p_below:.2f})"
+        """What the sd says of what is left to explain."""
+        what = "the intercepts" if self.term == INTERCEPT else f"the effects of {self.term}"
+        small = f"probability of an sd below {np.median(self.threshold):.2g}: {self.p_below:.2f}"
+        before = f"before the data {self.prior_p_below:.2f}"
+        differ = f"{what} differ between levels of {self.factor}"
         if self.verdict == "yes":
             return (
-                f"There is variance left in {what} {small}: predictors measured on "
-                f"{self.factor} are worth collecting."
+                f"{differ[0].upper()}{differ[1:]} ({small}): there is variance for predictors "
+                "of the levels to explain."
             )
         if self.verdict == "no":
             return (
-                f"Next to no variance is left in {what} {small}: predictors measured on "
-                f"{self.factor} would have nothing to explain."
+                f"{what[0].upper()}{what[1:]} hardly differ between levels of {self.factor} "
+                f"({small}, {before}): next to nothing is left for predictors of the levels to "
+                "explain."
             )
-        return (
-            f"Whether there is variance left in {what} these {self.levels} levels cannot say "
-            f"{small}: more levels would."
-        )
+        who = f"{counted(self.levels, 'level')} of {self.factor}"
+        if self.levels < FEW_LEVELS:
+            return f"{who} are too few to tell whether {what} differ: their sd rests on its prior."
+        return f"{who} do not tell whether {what} differ ({small}, {before})."
 
 
 def remaining_variance(

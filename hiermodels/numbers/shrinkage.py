@@ -7,7 +7,10 @@
     reliability  lambda_jk = 1 - Var(b_jk | y, beta, theta) / Var(b_jk | theta)
 
 in the balanced case tau^2 / (tau^2 + sigma^2 / n). Intercepts are at the mean of x, where a raw
-estimate is an estimate and not an extrapolation; slopes are per unit of x.
+estimate is an estimate and not an extrapolation; slopes are per unit of x. Shrinkage is
+1 - lambda: how little the data say of the effect of a level, given the sds. It is the part of the
+way from the raw estimate to the common one only where a level has a single effect: correlated
+effects inform each other, and one of them can move away from the common one.
 
 Source: Gelman & Hill 2007, chapter 12; Gelman & Pardoe 2006, Technometrics 48, pooling factor.
 """
@@ -35,6 +38,7 @@ __all__ = [
     "no_pooling",
     "partial_pooling",
     "population",
+    "reliabilities",
     "reliability",
 ]
 
@@ -296,19 +300,29 @@ def reliability(design: Design, draws: Draws, block: Block) -> Array:
     Gaussian by its working weight at the draw. With several factors fewer draws are taken: lambda
     hardly varies between them.
     """
+    return reliabilities(design, draws, block)[0]
+
+
+def reliabilities(design: Design, draws: Draws, block: Block) -> tuple[Array, Array]:
+    """The same, and that of the coefficients as they are written, with the intercept at x = 0.
+
+    Of an effect t'b it is ``1 - t' Var(b | y) t / t' Sigma t``, with t a row of T (`Block`).
+    """
+    q = len(block.terms)
     # two threads wait for each other over matrices as small as these
     with one_thread("blas"):
-        return reliability_of(design, draws, block)
+        found = reliability_of(design, draws, block, np.vstack([np.eye(q), block.transform]))
+    return found[:, :, :q], found[:, :, q:]
 
 
-def reliability_of(design: Design, draws: Draws, block: Block) -> Array:
-    """The same with the threads that there are."""
+def reliability_of(design: Design, draws: Draws, block: Block, effects: Array) -> Array:
+    """Of combinations ``effects`` (K, q) of the standardised ones, (draws, J, K)."""
     size = sum(b.n_levels * len(b.terms) for b in design.blocks)
     if len(design.blocks) == 1:
         some = Weighted.of(design, draws, int(np.clip(WORK / (1e4 * size), 20, 1000)))
-        return reliability_one(design, some, block)
+        return reliability_one(design, some, block, effects)
     some = Weighted.of(design, draws, int(np.clip(WORK / size**3, 20, 400)))
-    return reliability_many(design, some, block)
+    return reliability_many(design, some, block, effects)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,7 +367,7 @@ def residual_precision(design: Design, draws: Draws) -> Array:
     return np.asarray(1 / draws.residual**2)
 
 
-def reliability_one(design: Design, some: Weighted, block: Block) -> Array:
+def reliability_one(design: Design, some: Weighted, block: Block, effects: Array) -> Array:
     z, q = block.columns.standardised, len(block.terms)
     outer = (z[:, :, None] * z[:, None, :]).reshape(design.n, q * q)
     root = root_covariance(some.draws, block)
@@ -367,7 +381,7 @@ def reliability_one(design: Design, some: Weighted, block: Block) -> Array:
     else:
         inner = np.stack([r.T @ products(w) @ r for r, w in zip(root, some.rows, strict=True)])
     inverse = np.linalg.inv(inner * some.tau[:, None, None, None] + np.eye(q))
-    return explained(root, inverse)
+    return explained(effects @ root, inverse)
 
 
 def explained(root: Array, inverse: Array) -> Array:
@@ -377,7 +391,7 @@ def explained(root: Array, inverse: Array) -> Array:
     return np.where(prior > 0, 1 - left / np.where(prior > 0, prior, 1), 0.0)
 
 
-def reliability_many(design: Design, some: Weighted, block: Block) -> Array:
+def reliability_many(design: Design, some: Weighted, block: Block, effects: Array) -> Array:
     """With several factors: the inverse over all their effects, of which the factor's blocks."""
     from scipy import sparse
 
@@ -403,7 +417,7 @@ def reliability_many(design: Design, some: Weighted, block: Block) -> Array:
         m[np.diag_indices_from(m)] += 1
         inverse = np.linalg.inv(m)[own, own].reshape(block.n_levels, q, block.n_levels, q)
         inverses[s] = inverse[each, :, each, :]
-    return explained(roots[here], inverses)
+    return explained(effects @ roots[here], inverses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1167,7 +1167,7 @@ def draw_level_statistics(frame: pd.DataFrame, *, group: str, ax: Axes | None = 
     for mask, color in ((~outside, INK), (outside, VERMILION)):
         axis.plot(rows["observed"][mask], at[mask.to_numpy()], "o", color=color, ms=4, zorder=4)
     name = str(frame["statistic"].iloc[0])
-    finish_axis(axis, f"{shorten(name, 40)} of each {shorten(group, 30)}", "")
+    finish_axis(axis, f"{shorten(name, 40)} of each level of {shorten(group, 30)}", "")
     few = n <= MOST_NAMED
     axis.set_yticks(at if few else [])
     axis.set_yticklabels(

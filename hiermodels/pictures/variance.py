@@ -122,8 +122,9 @@ class VariancePlots(Plots):
         terms: tuple[str, str] | None = None,
         ax: Axes | None = None,
     ) -> Axes:
-        """Shrinkage of two terms at once: each level's own estimate drawn towards the others.
+        """Shrinkage of two terms at once: from each level's own estimate to that of the model.
 
+        With correlated terms a level moves along the ellipses, and not straight to their middle.
         The ellipses hold 50 and 95 % of the estimated distribution of levels.
         """
         block = self.fit.design.block(group)

@@ -339,7 +339,7 @@ def predictions_picture(fit: Fit, x: str, ci_prob: float) -> Iterable[Block]:
         alt=f"Predicted mean of {fit.design.response_name} along {x}, from {first} at {low} to "
         f"{last} at {high}, with its {percent(ci_prob)} band and the data behind it.",
         caption=f"Predictions along {x}, group effects at zero{held}"
-        + (f"; thin lines: each {group}." if group else "."),
+        + (f"; a thin line for each level of {group}." if group else "."),
     )
 
 
@@ -395,9 +395,9 @@ def level_blocks(fit: Fit, ci_prob: float) -> Iterable[Block]:
                 name=f"shrinkage_{index}",
                 draw=partial(fit.plot.shrinkage, name, ci_prob=ci_prob),
                 alt=f"For each of {count(block.n_levels, 'level')} of {name}: its own estimate, "
-                "the one of all together, and the hierarchical model's between them.",
-                caption=f"What partial pooling does to the levels of {name}: the fewer rows one "
-                "has, the more it moves towards the others.",
+                "the one of all together, and the hierarchical model's.",
+                caption=f"What partial pooling does to the levels of {name}: the less its rows say "
+                "of one, the more its estimate is made of what the others say.",
             )
         yield numbers(partial(fit.coef, name, ci_prob=ci_prob), what="Coefficients")
         yield numbers(partial(fit.ranks, name, ci_prob=ci_prob), what="Ranks")

@@ -124,7 +124,7 @@ CLASS_EXERCISES = (
         answer=jura_slope,
         within=0.03,
         hint="dragons.query(\"mountainRange == 'Jura'\"), and a formula without groups.",
-        solution="A steep fall, of 60 dragons; the model of all ranges draws it to the others.",
+        solution="A steep fall, of 60 dragons; in the model of all ranges it is flatter.",
     ),
     Exercise(
         name="dragons.2",
@@ -230,7 +230,7 @@ CLASS_EXERCISES = (
         within=0.03,
         hint='fit.shrinkage("site"), the rows of x, the column shrinkage.',
         mistakes={"That is of all rows.": lambda: slope_shrinkage(None)},
-        solution="Three rows say little of a slope, so the other sites say more.",
+        solution="Three rows settle less of a slope; the other sites say the rest.",
     ),
     Exercise(
         name="sites.2",

@@ -37,6 +37,7 @@ from hiermodels.formula import Formula, parse
 from hiermodels.labels.equations import Equations, build_equations
 from hiermodels.labels.sentences import Sentences, listed
 from hiermodels.labels.tables import heading, interval_columns
+from hiermodels.nesting import FEW_LEVELS
 from hiermodels.numbers.comparison import Elpd
 from hiermodels.numbers.draws import summarise
 from hiermodels.numbers.remaining import Left, remaining_variance
@@ -447,12 +448,13 @@ def share_beyond_zero(draws: Array) -> float:
 def judge_slopes(fit: Fit, factor: str, added: Sequence[str], limit: float) -> tuple[str, float]:
     """Whether the sds of the intercepts or slopes are more than too small to matter."""
     left = left_of(fit, factor)
-    each = [[one.p_below for one in left if belongs(one.term, a)] for a in added]
+    each = [[one for one in left if belongs(one.term, a)] for a in added]
     # a category has a slope for each of its columns: one of them is enough
-    p = max((min(own, default=np.nan) for own in each), default=np.nan)
-    if np.isnan(p):
-        return "undecided", p
-    return ("yes" if p <= limit else "no" if p >= 1 - limit else "undecided"), p
+    p = max((min((one.p_below for one in own), default=np.nan) for own in each), default=np.nan)
+    verdicts = [{one.verdict_at(limit) for one in own} for own in each]
+    if verdicts and all("yes" in own for own in verdicts):
+        return "yes", p
+    return ("no" if any(own == {"no"} for own in verdicts) else "undecided"), p
 
 
 def left_of(fit: Fit, factor: str) -> list[Left]:
@@ -579,7 +581,9 @@ def notes(steps: dict[str, Step], scores: Scores, factor: str, *, logo: bool) ->
         "Differences of elpd are from the step before (steps 4 and 5 from the last without slopes)"
         ", with their standard error.",
         "p: of coefficients the share of draws farther out than zero; of intercepts and slopes the "
-        "probability that their sd is less than a tenth of the residual one.",
+        "probability that their sd is less than a tenth of the residual one; yes: it is below the "
+        "limit; no: it is 1/2 or more, by a Bayes factor of one over the limit; neither of "
+        f"fewer than {FEW_LEVELS} levels.",
         "explained: 1 - V / V of step 1, of the slopes of step 5; negative where predictors bring "
         "out a difference that others had hidden.",
     ]
@@ -672,7 +676,7 @@ def share_words(step: Step, factor: str, *, ci_prob: float) -> str:
         return f"intercepts of {factor}"
     found = summarise(parts.factor(factor) / parts.total, ci_prob=ci_prob)
     icc = format_interval(float(found.estimate), float(found.lower), float(found.upper))
-    how = {"yes": "groups differ", "no": "groups do not differ"}.get(
+    how = {"yes": "groups differ", "no": "groups hardly differ"}.get(
         step.verdict, "whether groups differ is open"
     )
     scale = "" if step.fit.design.family.link == "identity" else ", latent scale"
@@ -693,7 +697,7 @@ def coefficient_words(fit: Fit, added: str, *, ci_prob: float) -> str:
 def gains_words(step: Step, scores: Scores, factor: str) -> str:
     """How much better rows and levels that are left out are predicted."""
     told = []
-    for kind, what in (("loo", "row"), ("logo", factor)):
+    for kind, what in (("loo", "row"), ("logo", f"level of {factor}")):
         difference, se = gain(scores[kind], step)
         if np.isfinite(difference):
             told.append(

@@ -117,8 +117,8 @@ def influence(
     made = Influence(
         frame.loc[order].reset_index(drop=True),
         title=(
-            f"Influence of each {block.name}: {words} and {100 * ci_prob:g} % interval with "
-            "all levels, and without one"
+            f"Influence of each level of {block.name}: {words} and {100 * ci_prob:g} % interval "
+            "with all levels, and without one"
         ),
         note=explained(found),
     )

@@ -16,9 +16,9 @@ from scipy.special import logsumexp
 
 from hiermodels.columns import Columns
 from hiermodels.design import Block, Design
-from hiermodels.errors import ImportanceWarning, NotAvailableError
+from hiermodels.errors import ImportanceWarning, NotAvailableError, counted
 from hiermodels.fitting import Model
-from hiermodels.labels.sentences import Sentences
+from hiermodels.labels.sentences import Sentences, listed
 from hiermodels.labels.tables import heading, interval_columns, level_rows, with_dashes
 from hiermodels.numbers import comparison
 from hiermodels.numbers.comparison import Elpd
@@ -434,14 +434,16 @@ def answer(
 
 
 def spent(scores: Mapping[str, Outside], block: Block) -> str:
-    """Degrees of freedom."""
-    no, complete, partial = scores["no"], scores["complete"], scores["partial"]
-    effective = f", and partial pooling has in effect {partial.effective:.1f}"
-    return (
+    """Numbers of parameters, of the three by one count: within minus left out (`Outside`)."""
+    no, complete = scores["no"], scores["complete"]
+    told = (
         f"As a fixed effect its {block.n_levels} levels make {no.columns} coefficients where "
-        f"complete pooling has {complete.columns}{effective if partial.loo else ''}; there are "
-        f"{int(block.counts.sum())} rows."
+        f"complete pooling has {complete.columns}; there are {int(block.counts.sum())} rows."
     )
+    if any(s.loo is None for s in scores.values()):
+        return told
+    each = [f"{s.effective:.1f} with {kind} pooling" for kind, s in scores.items()]
+    return f"{told} Effective numbers of parameters, all by loo: {listed(each)}."
 
 
 def widths(table: Pooling, block: Block) -> list[str]:
@@ -483,9 +485,9 @@ def verdict(partial: Elpd, other: Elpd, name: str) -> str:
                 f"{len(bad)} of {len(kept)}."
             )
         rest, rest_se = total(partial.pointwise[kept] - other.pointwise[kept])
-        units, which = ("s", "them") if len(bad) > 1 else ("", "it")
+        units = counted(len(bad), "row" if partial.unit == "row" else "level")
         number += (
-            f"; Pareto k is too high for {len(bad)} {partial.unit}{units}: without {which} "
+            f"; Pareto k is too high for {units}: without {'them' if len(bad) > 1 else 'it'} "
             f"{rest:+.1f}, standard error {rest_se:.1f}"
         )
         if abs(rest) < abs(gap) or rest * gap < 0:
