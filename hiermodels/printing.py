@@ -22,7 +22,7 @@ from hiermodels.errors import NotAvailableError
 if TYPE_CHECKING:
     from great_tables import GT
 
-__all__ = ["Table", "format_number", "html_table"]
+__all__ = ["Table", "format_interval", "format_number", "html_table", "printed_number"]
 
 #: Columns that name a row; equal neighbours are printed once.
 KEYS = ("group", "component", "term", "level")
@@ -201,7 +201,7 @@ def blank_repeats(rows: list[list[str]], key: list[bool]) -> list[list[str]]:
     return out
 
 
-def format_number(value: Any) -> str:
+def format_number(value: Any, *, digits: int = 4) -> str:
     """Four significant digits; whole numbers whole; nothing for what is missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
@@ -209,7 +209,7 @@ def format_number(value: Any) -> str:
         return str(value)
     value = float(value)
     if value == 0 or 1e-4 <= abs(value) < HUGE:
-        return f"{value:.{max(0, 3 - magnitude(value))}f}"
+        return f"{value:.{max(0, digits - 1 - magnitude(value))}f}"
     return short_power(value)
 
 
@@ -232,10 +232,10 @@ def format_interval(value: float, lower: float, upper: float) -> str:
     """``0.66 [0.16, 1.15]``: two digits of the width of the interval decide.
 
     Of an interval with a long tail, ``440 [40, 74000]``, those of its short side decide for all but
-    the end of the tail.
+    the end of the tail. A number without an interval has three digits.
     """
     if any(v is None or not math.isfinite(v) for v in (value, lower, upper)):
-        return format_number(value)
+        return format_number(value, digits=3)
     width = (upper - lower) / 4
     whole = all(float(end).is_integer() and abs(end) < HUGE for end in (lower, upper))
     if not width > 0:
@@ -251,6 +251,12 @@ def format_interval(value: float, lower: float, upper: float) -> str:
     ends = (digits if abs(end - value) > near else fine for end in (lower, upper))
     low, high = (fixed(end, d) for end, d in zip((lower, upper), ends, strict=True))
     return f"{fixed(value, fine)} [{low}, {high}]"
+
+
+def printed_number(value: float, lower: float, upper: float) -> float:
+    """The number that a reader sees of an interval, rounded as it is printed."""
+    text = format_interval(value, lower, upper).partition(" ")[0]
+    return math.nan if text == format_number(None) else float(text)
 
 
 def fixed(value: float, digits: int) -> str:
