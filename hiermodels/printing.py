@@ -22,7 +22,14 @@ from hiermodels.errors import NotAvailableError
 if TYPE_CHECKING:
     from great_tables import GT
 
-__all__ = ["Table", "format_interval", "format_number", "html_table", "printed_columns"]
+__all__ = [
+    "Table",
+    "format_interval",
+    "format_number",
+    "html_table",
+    "printed_columns",
+    "printed_number",
+]
 
 #: What ``lower`` and ``upper`` without a name of their own belong to: the first that is there.
 ESTIMATES = ("estimate", "mean")
@@ -208,7 +215,7 @@ def blank_repeats(rows: list[list[str]], key: list[bool]) -> list[list[str]]:
     return out
 
 
-def format_number(value: Any) -> str:
+def format_number(value: Any, *, digits: int = 4) -> str:
     """Four significant digits; whole numbers whole; nothing for what is missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
@@ -216,7 +223,7 @@ def format_number(value: Any) -> str:
         return str(value)
     value = float(value)
     if value == 0 or 1e-4 <= abs(value) < HUGE:
-        return f"{value:.{max(0, 3 - magnitude(value))}f}"
+        return f"{value:.{max(0, digits - 1 - magnitude(value))}f}"
     return short_power(value)
 
 
@@ -241,11 +248,12 @@ def format_interval(value: float, lower: float, upper: float) -> str:
     Of an interval with a long tail, ``298 [28, 50180]``, three digits of its short side decide for
     all but the end of the tail, which has up to four before the point. An end that rounding would
     move by more than a quarter keeps two digits of its own: only an end of 0 is printed as 0. A
-    missing value leaves its interval, ``– [28, 50000]``.
+    missing value leaves its interval, ``– [28, 50000]``. A number without an interval has three
+    digits.
     """
     ends = (lower, upper)
     if any(v is None or not math.isfinite(v) for v in ends):
-        return format_number(value)
+        return format_number(value, digits=3)
     known = value is not None and math.isfinite(value)
     width = (upper - lower) / 4
     whole = all(float(end).is_integer() and abs(end) < HUGE for end in ends)
@@ -283,6 +291,12 @@ def format_end(end: float, digits: int) -> str:
     if abs(round(end, digits) - end) > FAR_MOVED * abs(end):
         digits = 1 - magnitude(end)
     return short_power(end) if digits > MOST_DIGITS else fixed(end, digits)
+
+
+def printed_number(value: float, lower: float, upper: float) -> float:
+    """The number that a reader sees of an interval, rounded as it is printed."""
+    text = format_interval(value, lower, upper).partition(" ")[0]
+    return math.nan if text == format_number(None) else float(text)
 
 
 def fixed(value: float, digits: int) -> str:

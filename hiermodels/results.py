@@ -218,12 +218,19 @@ class Fit:
         *,
         scale: str | None = None,
         common: bool = False,
+        wide: bool = False,
         variant: str = "lognormal",
         expected: float | np.ndarray | None = None,
         point: str = POINT,
         ci_prob: float = CI_PROB,
     ) -> Table:
         """Each variance component: sd, variance, percent of the total, CV² = variance / mean².
+
+        ``wide=True`` has them in one row, to put those of several responses below each other:
+        ``mean``, ``sd`` of the total, ``percent_among``, ``percent_within``, ``cv2_among``,
+        ``cv2_within``, ``cv2_total``; with several components ``percent_among_pop`` and so on.
+        Medians of shares need not add up to 100, and the note then says so. The mean response is
+        in the note and in ``.attrs["mean"]``.
 
         ``V_g = mean_i z_i' Sigma_g z_i`` split by term; the total is groups and residual, and the
         common effects with ``common=True``. Beyond the Gaussian ``scale`` says of what: "latent",
@@ -236,11 +243,11 @@ class Fit:
         parts = self.components(scale=scale, variant=variant, expected=expected)
         return tables.variance_table(
             self.design,
-            self.draws,
             parts,
             point=point,
             ci_prob=ci_prob,
             common=common,
+            wide=wide,
             heavy=self._heavy,
         )
 
@@ -305,7 +312,8 @@ class Fit:
 
         ``Bayesian`` is that of the fitted values of the data's own rows and groups, on the scale of
         the response (Gelman et al. 2019). ``null``, a fit without predictors to the same rows, adds
-        the change of each stratum, ``1 - V / V_null``, of random intercepts alone (Hox 2010).
+        the change of each stratum, ``1 - V / V_null`` of posterior medians, of random intercepts
+        alone (Hox 2010). It has no interval: the draws of two fits are not paired.
         """
         parts = self.components(scale=scale, variant=variant, expected=expected)
         change = None

@@ -108,6 +108,7 @@ def test_what_it_explains_is_what_the_fits_say(sites):
     assert row["explained_rows"] == pytest.approx(shares.loc["change of residual", "estimate"])
     assert row["explained_groups"] == pytest.approx(shares.loc["change of site", "estimate"])
     assert row["r2"] == pytest.approx(shares.loc["marginal", "estimate"])
+    assert not any(c.startswith("explained") and c.endswith(("lower", "upper")) for c in sites)
     assert np.isnan(sites.set_index("step").loc["5 slopes", "explained_rows"])
 
 

@@ -33,11 +33,8 @@ def test_group_variance_is_the_mean_over_the_rows(formula):
 
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_shares_add_up(formula):
+    """Each draw; the medians of their shares need not."""
     fit = made_up_fit(formula)
-    for common in (False, True):
-        found = fit.variance_table(common=common)
-        assert found["percent"].iloc[:-1].sum() == pytest.approx(100, rel=1e-12)
-        assert found["percent"].iloc[-1] == pytest.approx(100, rel=1e-12)
     icc = intraclass(fit.design, components(fit.design, fit.draws))
     single = [k for k, kind in enumerate(icc.kinds) if kind == "single"]
     parts = components(fit.design, fit.draws)
@@ -105,7 +102,7 @@ def test_cv2_is_refused_where_zero_is_no_zero():
     found = made_up_fit("y ~ 1 + (1 | pop)", table().assign(y=lambda d: d["y"] - 20))
     printed = found.variance_table()
     assert "cv2" not in printed.columns
-    assert printed.note == (
+    assert printed.note.endswith(
         "No CV²: the response has negative values, so its zero is not the absence of the quantity."
     )
 

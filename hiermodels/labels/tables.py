@@ -5,12 +5,13 @@ Long frames with ``estimate``, ``lower``, ``upper``; the title says which estima
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hiermodels.design import INTERCEPT, Block, Design
 from hiermodels.families import Parameter
@@ -38,6 +39,7 @@ from hiermodels.numbers.shrinkage import (
 )
 from hiermodels.numbers.variance import (
     ICC,
+    Change,
     Components,
     RSquared,
     cv2,
@@ -46,7 +48,7 @@ from hiermodels.numbers.variance import (
     monte_carlo_error,
 )
 from hiermodels.posterior import CUT, coefficient_terms, coordinates
-from hiermodels.printing import Table, printed_columns
+from hiermodels.printing import Table, format_interval, printed_columns, printed_number
 
 __all__ = [
     "coef_table",
@@ -70,6 +72,13 @@ type Array = np.ndarray
 #: No sd with a heavy prior; and what there is where a mean stands as a dash.
 NOTHING: Mapping[str, str] = MappingProxyType({})
 MEDIAN_INSTEAD = "point='median' has the median"
+#: Columns of a number with its interval; a point estimate and several.
+ENDS, MANY = ("", "_lower", "_upper"), {"median": "medians", "mean": "means"}
+#: Points of percent from which a share is told not to be the ratio of the numbers beside it, and a
+#: sum of shares not to be 100.
+APART, ADDED = 2.0, 0.05
+#: Components that are no grouping factor.
+NOT_GROUPS = ("residual", "common effects", "between factors", "total")
 
 
 def heading(what: str, point: str, ci_prob: float) -> str:
@@ -311,18 +320,18 @@ def scale_words(design: Design, parts: Components) -> str:
 
 def variance_table(
     design: Design,
-    draws: Draws,
     parts: Components,
     *,
     point: str = POINT,
     ci_prob: float,
     common: bool = False,
+    wide: bool = False,
     heavy: Mapping[str, str] = NOTHING,
 ) -> Table:
-    """A row for each variance component, the residual and the total.
+    """A row for each variance component, the residual and the total; or all of them in one row.
 
-    Medians of ``percent`` need not add up to 100. The total is groups and residual; ``common``
-    adds the common effects. ``heavy`` are the sds of `heavy_sds`.
+    The total is groups and residual; ``common`` adds the common effects. The mean response is in
+    the note, and in ``attrs["mean"]``. ``heavy`` are the sds of `heavy_sds`.
     """
     rows = [(g, t, parts.groups[:, k]) for k, (g, t) in enumerate(parts.labels)]
     if parts.scale == "data" and len(parts.labels) > 1:
@@ -336,24 +345,109 @@ def variance_table(
     variances = np.column_stack([v for *_, v in rows])
     refusal = mean_is_meaningful(design, parts)
     finite = not heavy or parts.scale == "linear"
-    columns = variance_columns(parts, variances, total, point, ci_prob, finite=finite)
+    columns = variance_columns(
+        variances, total, point=point, ci_prob=ci_prob, finite=finite or parts.scale == "latent"
+    )
     if not refusal:
         relative = relative_variances(design, parts, variances, [r[0] for r in rows])
-        shown = summarise(relative, point=point, ci_prob=ci_prob, exists=finite)
-        columns |= interval_columns("cv2", shown)
-    words = scale_words(design, parts)
-    table = Table(
-        {"component": [r[0] for r in rows], "term": [r[1] for r in rows], **columns},
-        title=heading(f"Variance components{words}", point, ci_prob),
-        note=" ".join(
-            [
-                *([f"No CV²: {refusal}."] if refusal else []),
-                *([cv2_words(parts)] if not refusal and parts.scale != "linear" else []),
-                *scale_notes(parts, 100 * variances / total[:, None]),
-            ]
-        ),
+        columns |= interval_columns(
+            "cv2", summarise(relative, point=point, ci_prob=ci_prob, exists=finite)
+        )
+    frame = pd.DataFrame(
+        {"component": [r[0] for r in rows], "term": [r[1] for r in rows], **columns}
     )
-    return with_dashes(table, NOTHING if finite else heavy)
+    mean = None
+    if np.isfinite(parts.mean).all():
+        mean = summarise(parts.mean, point=point, ci_prob=ci_prob, exists=finite)
+    notes = [
+        *sum_words(frame, point),
+        *([f"No CV²: {refusal}."] if refusal else []),
+        *([cv2_words(parts)] if not refusal and parts.scale != "linear" else []),
+        *scale_notes(parts, 100 * variances / total[:, None]),
+    ]
+    if wide:
+        notes.insert(0, "sd and percent are of the total.")
+    else:
+        notes = [*mean_words(design, parts, mean), *ratio_words(frame, point), *notes]
+    found = Table(
+        in_one_row(frame, design, mean) if wide else frame,
+        title=heading(f"Variance components{scale_words(design, parts)}", point, ci_prob),
+        note=" ".join(notes),
+    )
+    if mean is not None:
+        found.attrs["mean"] = {
+            name: float(getattr(mean, name)) for name in ("estimate", "lower", "upper")
+        }
+    return with_dashes(found, NOTHING if finite else heavy)
+
+
+def mean_words(design: Design, parts: Components, mean: Interval | None) -> list[str]:
+    """The mean response, which CV2 and the noise of a log link are relative to; if it has one."""
+    if mean is None:
+        return []
+    lower, upper, which = float(mean.lower), float(mean.upper), ""
+    if parts.scale != "linear":
+        which = " over all possible groups"
+    if parts.scale == "latent" and lower == upper:  # one that the user gave
+        lower, upper, which = np.nan, np.nan, ", as given"
+    share = "the share of successes in " if trials_of(design) is not None else ""
+    number = format_interval(float(mean.estimate), lower, upper)
+    return [f"Mean of {share}{design.response_name}{which}: {number}."]
+
+
+def sum_words(found: pd.DataFrame, point: str) -> list[str]:
+    """Medians of shares need not add up."""
+    whole = float(found["percent"].iloc[:-1].sum())
+    if not abs(whole - 100) >= ADDED:
+        return []
+    return [f"{MANY[point].capitalize()} of shares need not add up to 100: these give {whole:.1f}."]
+
+
+def ratio_words(found: pd.DataFrame, point: str) -> list[str]:
+    """Where a share is not what a reader finds who divides the printed numbers beside it.
+
+    The median of V / total over the draws is not the median of V over that of the total.
+    """
+    percent, variance = (printed_column(found, name) for name in ("percent", "variance"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gaps = np.nan_to_num(np.abs(percent - 100 * variance / variance[-1]), posinf=0.0)
+    at = int(np.argmax(gaps))
+    if gaps[at] <= APART:
+        return []
+    name = " ".join(filter(None, found[["component", "term"]].iloc[at]))
+    return [
+        f"A share is the {point} of variance / total over the draws; the ratio of the "
+        f"{MANY[point]} above differs from it by up to {gaps[at]:.2g} points ({name})."
+    ]
+
+
+def printed_column(found: pd.DataFrame, name: str) -> Array:
+    """A column as a reader sees it: rounded as its intervals say."""
+    ends = found[[f"{name}{end}" for end in ENDS]].to_numpy(dtype=float)
+    return np.array([printed_number(*row) for row in ends])
+
+
+def in_one_row(found: pd.DataFrame, design: Design, mean: Interval | None) -> pd.DataFrame:
+    """The mean, the sd of the total, and a column for each share and CV2."""
+    names = wide_names(found)
+    columns: dict[str, Any] = {"response": design.response_name}
+    columns |= {} if mean is None else interval_columns("mean", mean)
+    columns |= {f"sd{end}": found[f"sd{end}"].iloc[-1] for end in ENDS}
+    for quantity, shown in (("percent", names[:-1]), ("cv2", names)):
+        for k, name in enumerate(shown if quantity in found else []):
+            columns |= {f"{quantity}_{name}{e}": found[f"{quantity}{e}"].iloc[k] for e in ENDS}
+    return pd.DataFrame([columns])
+
+
+def wide_names(found: pd.DataFrame) -> list[str]:
+    """``among``, ``within``, ``total``; of several ``among_pop``, of a slope ``among_site[x]``."""
+    own = {name: name.replace(" ", "_") for name in NOT_GROUPS} | {"residual": "within"}
+    one = sum(name not in own for name in found["component"]) == 1
+    return [
+        own.get(name) or ("among" if one else f"among_{name}{f'[{term}]' if slope else ''}")
+        for name, term in zip(found["component"], found["term"], strict=True)
+        for slope in [term not in ("", INTERCEPT)]
+    ]
 
 
 def cv2_words(parts: Components) -> str:
@@ -366,7 +460,7 @@ def scale_notes(parts: Components, shares: Array) -> list[str]:
     """What the numbers of the data scale rest on."""
     if parts.scale != "data":
         return []
-    error = float(monte_carlo_error(shares).max())
+    error = float(monte_carlo_error(shares, of=np.median).max())
     return [f"From {parts.n} draws: Monte Carlo error of a percentage at most {error:.1g}."]
 
 
@@ -387,22 +481,22 @@ def relative_variances(
 
 
 def variance_columns(
-    parts: Components, variances: Array, total: Array, point: str, ci_prob: float, *, finite: bool
+    variances: Array, total: Array, *, point: str, ci_prob: float, finite: bool
 ) -> dict[str, Any]:
+    """sd, variance and percent of the rows, of which the last is the total: all of itself.
+
+    ``finite`` says whether the variances have a posterior mean.
+    """
+
     def of(values: Array, exists: bool = True) -> Interval:
         return summarise(values, point=point, ci_prob=ci_prob, exists=exists)
 
-    finite_variance = finite or parts.scale == "latent"
-
-    found: dict[str, Any] = {}
-    if np.isfinite(parts.mean).all():
-        mean = of(np.repeat(parts.mean[:, None], variances.shape[1], axis=1), finite)
-        found |= interval_columns("mean", mean)
+    shares = interval_columns("percent", of(100 * variances / total[:, None]))
+    shares["percent_lower"][-1] = shares["percent_upper"][-1] = np.nan
     return {
-        **found,
-        **interval_columns("sd", of(np.sqrt(np.maximum(variances, 0)), finite_variance)),
-        **interval_columns("variance", of(variances, finite_variance)),
-        **interval_columns("percent", of(100 * variances / total[:, None])),
+        **interval_columns("sd", of(np.sqrt(np.maximum(variances, 0)), finite)),
+        **interval_columns("variance", of(variances, finite)),
+        **shares,
     }
 
 
@@ -476,7 +570,7 @@ def r2_table(
     design: Design,
     parts: Components,
     found: RSquared,
-    change: Mapping[str, Array] | None,
+    change: Mapping[str, Change] | None,
     *,
     point: str = POINT,
     ci_prob: float,
@@ -487,21 +581,34 @@ def r2_table(
         ("conditional", found.conditional, "common effects and groups"),
         ("Bayesian", found.bayesian, "fitted values of these rows and groups"),
     ]
-    rows += [(f"change of {k}", v, "1 - V / V_null") for k, v in (change or {}).items()]
     each = [summarise(v, point=point, ci_prob=ci_prob) for _, v, _ in rows]
-    note = "A change is negative where predictors bring out a difference that others had hidden."
+    changes = dict(change or {})
+    missing = [np.nan] * len(changes)
     table = Table(
         {
-            "r2": [name for name, *_ in rows],
-            "of": [words for *_, words in rows],
-            "estimate": [float(e.estimate) for e in each],
-            "lower": [float(e.lower) for e in each],
-            "upper": [float(e.upper) for e in each],
+            "r2": [*(name for name, *_ in rows), *(f"change of {k}" for k in changes)],
+            "of": [*(words for *_, words in rows), *(["1 - V / V_null"] * len(changes))],
+            "estimate": [
+                *(float(e.estimate) for e in each),
+                *(c.estimate for c in changes.values()),
+            ],
+            "lower": [*(float(e.lower) for e in each), *missing],
+            "upper": [*(float(e.upper) for e in each), *missing],
         },
         title=heading(f"Variance explained{scale_words(design, parts)}", point, ci_prob),
-        note=note if change else "",
+        note=change_words(changes.values()) if changes else "",
     )
     return with_dashes(table)
+
+
+def change_words(changes: Iterable[Change]) -> str:
+    """What a change between two fits is, and how far it is off by Monte Carlo."""
+    return (
+        "A change compares the posterior medians of V in two fits. It has no interval, because the "
+        "draws of two fits are not paired; its Monte Carlo error is at most "
+        f"{max(c.error for c in changes):.1g}. It is negative where predictors bring out a "
+        "difference that others had hidden."
+    )
 
 
 def ranks_table(block: Block, found: Ranking, *, point: str = POINT, ci_prob: float) -> Table:

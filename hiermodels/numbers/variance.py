@@ -53,8 +53,10 @@ __all__ = [
     "ICC",
     "SCALES",
     "VARIANTS",
+    "Change",
     "Components",
     "RSquared",
+    "change_of",
     "components",
     "cv2",
     "explained_variance",
@@ -439,14 +441,23 @@ def explained_variance(design: Design, draws: Draws, parts: Components) -> RSqua
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A change of variance between two fits. Made by `change_of`, read by `tables`.
+
+    ``error`` is its Monte Carlo standard error, by which it differs from one run to the next.
+    """
+
+    estimate: float
+    error: float
+
+
 def strata_change(
     design: Design, parts: Components, null_design: Design, null: Components
-) -> dict[str, Array]:
-    """1 - V / V_null of each stratum, each draw: what the predictors explain of it (Hox 2010).
+) -> dict[str, Change]:
+    """1 - V / V_null of each stratum: what the predictors explain of it (Hox 2010).
 
-    The posteriors of two fits are independent, so that the draws of one may be matched with those
-    of the other in any order. Negative where a predictor brings out a difference between groups
-    that another one had hidden.
+    Negative where a predictor brings out a difference between groups that another one had hidden.
 
     Raises
     ------
@@ -465,9 +476,22 @@ def strata_change(
             f"rows, {null_design.formula} {null_design.n}. Fit both to the complete rows of one "
             "table."
         )
-    n = min(parts.n, null.n)
-    found = {g: 1 - parts.factor(g)[:n] / null.factor(g)[:n] for g in design.factors}
-    return {**found, "residual": 1 - parts.residual[:n] / null.residual[:n]}
+    found = {g: change_of(parts.factor(g), null.factor(g)) for g in design.factors}
+    return {**found, "residual": change_of(parts.residual, null.residual)}
+
+
+def change_of(variance: Array, null: Array) -> Change:
+    """1 - median V / median V_null, of the draws of two fits, of any number each.
+
+    The two posteriors are independent: nothing says which draw of one belongs to which of the
+    other. The ratio of two unpaired draws has a distribution, but not of a change: with both fits
+    the same model, the mean of V / V_null is E[V] E[1 / V] > 1 (Jensen), and its spread that of two
+    ignorances about one number. So the medians are compared, and there is no interval.
+    """
+    ratio = float(np.median(variance) / np.median(null))
+    errors = [monte_carlo_error(v, of=np.median)[0] for v in (variance, null)]
+    relative = np.divide(errors, [np.median(variance), np.median(null)])
+    return Change(estimate=1 - ratio, error=ratio * float(np.hypot(*relative)))
 
 
 def mean_is_meaningful(design: Design, parts: Components) -> str:
@@ -495,12 +519,12 @@ def cv2(variance: Array, mean: Array) -> Array:
     return variance / mean**2
 
 
-def monte_carlo_error(values: Array) -> Array:
-    """Standard error of the mean of draws, from the means of 20 stretches of them: (K,)."""
+def monte_carlo_error(values: Array, *, of: Callable[..., Array] = np.mean) -> Array:
+    """Standard error of the mean, or median, of draws, from those of 20 stretches of them: (K,)."""
     values = np.asarray(values).reshape(len(values), -1)
     k = 20
     length = len(values) // k
     if length < 2:
         return np.asarray(values.std(axis=0, ddof=1) / np.sqrt(len(values)))
-    means = values[: k * length].reshape(k, length, -1).mean(axis=1)
-    return np.asarray(means.std(axis=0, ddof=1) / np.sqrt(k))
+    found = of(values[: k * length].reshape(k, length, -1), axis=1)
+    return np.asarray(found.std(axis=0, ddof=1) / np.sqrt(k))

@@ -59,6 +59,11 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 INSIDE = (0.5, 0.95)
 #: Levels whose names stand beside their points; levels whose arrows do not hide each other.
 NAMED, FEW = 20, 100
+#: Of a stacked bar, whose picture has so many points of width: percent times points that a number
+#: needs, letters of a name for each point, and what is narrow.
+NUMBER, LABEL, NARROW = 2400, 0.1, 270
+#: Points of percent from which scaling the stacked bar is told.
+SCALED = 0.05
 NOT_GROUPS = ("residual", "common effects", "between factors")
 
 
@@ -158,21 +163,24 @@ def draw_shares(frame: pd.DataFrame, *, ci_prob: float = 0.95, ax: Axes | None =
     """A stacked bar of the shares, and below it each share with its interval.
 
     ``frame`` has a row for each component: ``component, term, percent, percent_lower,
-    percent_upper``; a row ``total`` is left out.
+    percent_upper``; a row ``total`` is left out. Medians of shares need not add up to 100: the
+    stacked bar is scaled to it, those below are not.
     """
     shown = frame[frame["component"] != "total"]
     names = [component_name(c, t) for c, t in zip(shown["component"], shown["term"], strict=True)]
     colours = component_colours(list(shown["component"]))
     axis = new_axes(ax, width=6.4, height=1.5 + 0.36 * len(names))
+    room = 72 * axis.get_window_extent().width / axis.figure.dpi
     at = -np.arange(1, len(names) + 1, dtype=float) - 0.35
+    shares = np.maximum(shown["percent"].to_numpy(dtype=float), 0.0)
+    scaled = 100 * shares / shares.sum()
     left = 0.0
-    for name, colour, share, y in zip(names, colours, shown["percent"], at, strict=True):
-        width = max(float(share), 0.0)
+    for name, colour, share, width, y in zip(names, colours, shares, scaled, at, strict=True):
         axis.barh(0, width, left=left, height=0.8, color=colour, edgecolor="white", linewidth=1.2)
-        axis.barh(y, width, height=0.5, color=colour, alpha=0.45, linewidth=0)
-        if width >= 7:
+        axis.barh(y, share, height=0.5, color=colour, alpha=0.45, linewidth=0)
+        if width * room >= NUMBER:
             axis.text(
-                *(left + width / 2, 0, f"{share:.0f}"),
+                *(left + width / 2, 0, f"{width:.0f}"),
                 ha="center",
                 va="center",
                 fontsize=FONT,
@@ -182,14 +190,17 @@ def draw_shares(frame: pd.DataFrame, *, ci_prob: float = 0.95, ax: Axes | None =
     axis.hlines(at, shown["percent_lower"], shown["percent_upper"], color=INK, linewidth=1.4)
     axis.plot(shown["percent"], at, "o", color=INK, ms=4.5, mew=0)
     axis.set_yticks([0, *at])
-    labels = ["all", *(shorten(n, LONGEST_TERM) for n in names)]
+    longest = min(LONGEST_TERM, int(room * LABEL))
+    labels = ["all", *(shorten(n, longest) for n in names)]
     axis.set_yticklabels(labels, fontsize=FONT, parse_math=False)
     axis.set_ylim(at[-1] - 0.6, 0.6)
     axis.set_xlim(min(0.0, float(shown["percent_lower"].min())), 100.5)
     plain(axis)
-    axis.set_xlabel(
-        f"Share of the variance, %\nposterior median and {percent(ci_prob)} interval", fontsize=FONT
-    )
+    words = ["Share of the variance, %", f"posterior median and {percent(ci_prob)} interval"]
+    if np.abs(scaled - shares).max() > SCALED:
+        words.append("stacked bar: scaled to add up to 100")
+    # in a narrow picture the words need the room below the names
+    axis.set_xlabel("\n".join(words), fontsize=FONT, loc="right" if room < NARROW else "center")
     return axis
 
 

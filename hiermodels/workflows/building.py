@@ -41,7 +41,7 @@ from hiermodels.nesting import FEW_LEVELS
 from hiermodels.numbers.comparison import Elpd
 from hiermodels.numbers.draws import summarise
 from hiermodels.numbers.remaining import Left, remaining_variance
-from hiermodels.numbers.variance import explained_variance, strata_change
+from hiermodels.numbers.variance import Change, change_of, explained_variance, strata_change
 from hiermodels.printing import Table, format_interval
 from hiermodels.results import CI_PROB, Fit
 from hiermodels.seeds import as_seed
@@ -60,7 +60,8 @@ STEPS = {
     5: "slopes",
     6: "cross-level",
 }
-EXPLAINED = ("explained_rows", "explained_groups", "explained_slopes", "r2")
+#: Shares of variance between two fits, whose draws are not paired: without an interval.
+CHANGES = ("explained_rows", "explained_groups", "explained_slopes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,11 +114,15 @@ class BuildUp(Table):
     ) -> tuple[tuple[str, ...], list[list[str]]]:
         """Header and rows as text: differences with their standard errors in parentheses."""
         plain = pd.DataFrame(self).drop(columns=["loo_se", "logo_se", "formula"])
-        empty = [c for c in EXPLAINED if c in plain and plain[c].isna().all()]
-        ends = [f"{c}_{end}" for c in empty for end in ("lower", "upper")]
+        shares = [*CHANGES, "r2"]
+        empty = [c for c in shares if c in plain and plain[c].isna().all()]
+        ends = ["r2_lower", "r2_upper"] if "r2" in empty else []
         head, rows = Table(plain.drop(columns=empty + ends)).cells(
             max_rows=max_rows, repeat_keys=repeat_keys
         )
+        for name in (c for c in CHANGES if c in head):
+            for row, share in zip(rows, self[name], strict=False):
+                row[head.index(name)] = format_interval(share, np.nan, np.nan)
         for kind in ("loo", "logo"):
             at = head.index(f"{kind}_difference")
             pairs = zip(rows, self[f"{kind}_difference"], self[f"{kind}_se"], strict=False)
@@ -208,7 +213,8 @@ def build_up(
     BuildUp
         A row for each step: ``verdict`` with ``p``; the gain in ``loo`` and ``logo`` over the step
         before, with standard errors; the variance explained in the rows and the groups, ``1 - V /
-        V_null`` against step 1 while only intercepts differ, in the slopes against step 5, and the
+        V_null`` against step 1 while only intercepts differ, in the slopes against step 5 (of
+        posterior medians, without an interval: the draws of two fits are not paired); and the
         marginal R2. ``fits``, ``equations`` and ``answer`` are beside it.
 
     Raises
@@ -518,19 +524,9 @@ def row(
     for kind, by_step in scores.items():
         difference, se = gain(by_step, step)
         found |= {f"{kind}_difference": difference, f"{kind}_se": se}
-    shares = explained(step, steps, factor)
-    for name in EXPLAINED:
-        values = shares.get(name)
-        if values is None:
-            found |= dict.fromkeys((name, f"{name}_lower", f"{name}_upper"), np.nan)
-            continue
-        interval = summarise(values, ci_prob=ci_prob)
-        found |= {
-            k: float(v)
-            for k, v in interval_columns(name, interval).items()
-            if not k.endswith("_sd")
-        }
-    return found
+    changes = changed(step, steps, factor)
+    found |= {name: changes[name].estimate if name in changes else np.nan for name in CHANGES}
+    return {**found, **marginal_r2(step.fit, ci_prob=ci_prob)}
 
 
 def gain(by_step: dict[str, tuple[Elpd | None, str]], step: Step) -> tuple[float, float]:
@@ -543,28 +539,35 @@ def gain(by_step: dict[str, tuple[Elpd | None, str]], step: Step) -> tuple[float
     return float(each.sum()), float(np.sqrt(len(each) * each.var()))
 
 
-def explained(step: Step, steps: dict[str, Step], factor: str) -> dict[str, Array]:
-    """Shares of variance, each draw: of rows, groups and slopes, and the marginal R2."""
+def changed(step: Step, steps: dict[str, Step], factor: str) -> dict[str, Change]:
+    """Shares of variance explained: of rows and groups since step 1, of slopes since step 5."""
     null = next(iter(steps.values()))
-    found: dict[str, Array] = {}
+    found: dict[str, Change] = {}
     parts, null_parts = step.fit._latent(), null.fit._latent()
-    if parts is None or null_parts is None:
+    if parts is None or null_parts is None or step is null:
         return found
-    found["r2"] = explained_variance(step.fit.design, step.fit.draws, parts).marginal
-    if step is not null:
-        try:
-            change = strata_change(step.fit.design, parts, null.fit.design, null_parts)
-        except NotAvailableError:
-            change = {}
-        if change:
-            found["explained_groups"] = change[factor]
-            if step.fit.design.family.residual is not None:
-                found["explained_rows"] = change["residual"]
+    try:
+        change = strata_change(step.fit.design, parts, null.fit.design, null_parts)
+    except NotAvailableError:
+        change = {}
+    if change:
+        found["explained_groups"] = change[factor]
+        if step.fit.design.family.residual is not None:
+            found["explained_rows"] = change["residual"]
     if step.number == 6 and steps[step.before].number == 5:
         own, before = (slope_variance(s.fit, factor) for s in (step, steps[step.before]))
-        n = min(len(own), len(before))
-        found["explained_slopes"] = 1 - own[:n] / before[:n]
+        found["explained_slopes"] = change_of(own, before)
     return found
+
+
+def marginal_r2(fit: Fit, *, ci_prob: float) -> dict[str, float]:
+    """The share of the common effects, and its interval."""
+    parts = fit._latent()
+    if parts is None:
+        return dict.fromkeys(("r2", "r2_lower", "r2_upper"), np.nan)
+    marginal = explained_variance(fit.design, fit.draws, parts).marginal
+    found = interval_columns("r2", summarise(marginal, ci_prob=ci_prob))
+    return {name: float(value) for name, value in found.items()}
 
 
 def slope_variance(fit: Fit, factor: str) -> Array:
@@ -584,8 +587,7 @@ def notes(steps: dict[str, Step], scores: Scores, factor: str, *, logo: bool) ->
         "probability that their sd is less than a tenth of the residual one; yes: it is below the "
         "limit; no: it is 1/2 or more, by a Bayes factor of one over the limit; neither of "
         f"fewer than {FEW_LEVELS} levels.",
-        "explained: 1 - V / V of step 1, of the slopes of step 5; negative where predictors bring "
-        "out a difference that others had hidden.",
+        *change_notes(steps, factor),
     ]
     if any(s.number in (4, 5, 6) for s in steps.values()):
         told.append("With slopes the variance of groups has no one value, so no share of it.")
@@ -605,6 +607,19 @@ def notes(steps: dict[str, Step], scores: Scores, factor: str, *, logo: bool) ->
         told.append(f"Pareto k too high ({each}).")
     told += sorted({why for by in scores.values() for _, why in by.values() if why})
     return told
+
+
+def change_notes(steps: dict[str, Step], factor: str) -> list[str]:
+    """What the shares of variance explained are, and how far they are off by Monte Carlo."""
+    errors = [c.error for step in steps.values() for c in changed(step, steps, factor).values()]
+    if not errors:
+        return []
+    return [
+        "explained: 1 - V / V of step 1, of the slopes of step 5, from the posterior medians of V; "
+        "without an interval, because the draws of two fits are not paired (Monte Carlo error at "
+        f"most {max(errors):.1g}). Negative where predictors bring out a difference that others "
+        "had hidden."
+    ]
 
 
 def sentences(steps: dict[str, Step], scores: Scores, factor: str, *, ci_prob: float) -> list[str]:
