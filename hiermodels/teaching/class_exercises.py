@@ -69,11 +69,11 @@ def bees_widths() -> float:
 
 
 def left_to_samples(*, years: bool) -> float:
-    """The mean percentage of the residual, in a total with the years or without."""
+    """The median percentage of the residual, in a total with the years or without."""
     formula = "biomass ~ 1 + (1 | plot) + (1 | year) + (1 | plot:year)"
     parts = made(formula, "plots_sim").components()
     total = parts.total if years else parts.total - parts.factor("year")
-    return float(100 * np.mean(parts.residual / total))
+    return float(100 * np.median(parts.residual / total))
 
 
 # --- fixed or random sites ------------------------------------------------------------------------
@@ -218,7 +218,7 @@ CLASS_EXERCISES = (
                 lambda: left_to_samples(years=True)
             )
         },
-        solution="residual / (total - years), in each draw, and then the mean.",
+        solution="residual / (total - years), in each draw, and then the median.",
     ),
     Exercise(
         name="sites.1",
