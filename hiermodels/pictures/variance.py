@@ -248,7 +248,7 @@ def draw_ranks(
             "upper": frame["rank_upper"],
         }
     )
-    rows = Rows.of(rank.assign(estimate=-rank["estimate"]))
+    rows = Rows.of(rank.assign(estimate=-np.arange(len(rank))))  # the order of the table
     axes, _ = make_axes(1 if ax is not None else 2, rows, ax)
     height = row_points(rows, ax)
     if ax is None:
