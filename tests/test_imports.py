@@ -16,6 +16,7 @@ ORDER = [
     "formula",
     "families",
     "data",
+    "expressions",
     "columns",
     "response",
     "design",
