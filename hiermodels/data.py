@@ -122,13 +122,24 @@ def select_rows(
     if frame.empty:
         raise DataError("the data have no rows")
     sources = {name: value for name, value in (extra or {}).items() if isinstance(value, str)}
-    return replace(complete(converted(frame, plain_dtype), missing=missing), sources=sources)
+    response = formula.response.strip("`")
+    plain = converted(frame, plain_dtype, declared=response)
+    return replace(complete(plain, missing=missing, declared=response), sources=sources)
 
 
-def converted(frame: pd.DataFrame, convert: Callable[[pd.Series], pd.Series]) -> pd.DataFrame:
-    """The frame with the columns that need it converted; the others are not copied."""
+def converted(
+    frame: pd.DataFrame, convert: Callable[[pd.Series], pd.Series], *, declared: str = ""
+) -> pd.DataFrame:
+    """The frame with the columns that need it converted; the others are not copied.
+
+    The categories of ``declared`` are left as they are, with their order or without: those of a
+    response are possible without rows.
+    """
     changed = {
-        str(name): convert(frame[name]) for name in frame.columns if not is_plain(frame[name])
+        str(name): convert(frame[name])
+        for name in frame.columns
+        if not is_plain(frame[name])
+        and not (name == declared and isinstance(frame[name].dtype, pd.CategoricalDtype))
     }
     return frame.assign(**changed) if changed else frame
 
@@ -164,7 +175,7 @@ def plain_dtype(column: pd.Series) -> pd.Series:
     return column.astype("float64") if column.dtype.kind == "f" else column
 
 
-def complete(frame: pd.DataFrame, *, missing: str) -> Rows:
+def complete(frame: pd.DataFrame, *, missing: str, declared: str = "") -> Rows:
     counts = {str(name): int(n) for name, n in frame.isna().sum().items() if n}
     told = ", ".join(f"{n} in {name.strip('_')!r}" for name, n in counts.items())
     kept = frame
@@ -188,7 +199,7 @@ def complete(frame: pd.DataFrame, *, missing: str) -> Rows:
             MissingDataWarning,
             skip_file_prefixes=(PACKAGE,),
         )
-    kept = converted(kept, to_numpy_dtype)
+    kept = converted(kept, to_numpy_dtype, declared=declared)
     for name in kept.columns:
         check_finite(kept[name], name)
     return Rows(frame=kept, missing=counts, n_dropped=dropped)
