@@ -136,14 +136,17 @@ class Evaluated:
 
 def run_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Any:
     """formulae's matrices, its failures told as ours."""
-    from formulae import design_matrices
+    from formulae import model_description
     from formulae.environment import Environment
+    from formulae.matrices import DesignMatrices
+
+    from hiermodels.expressions import in_float64  # imports formulae, which is slow
 
     environment = Environment([namespace()])
     try:
         # formulae prints before it raises
         with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
-            return design_matrices(text, frame, na_action="pass", env=environment)
+            return DesignMatrices(in_float64(model_description(text)), frame, environment)
     except Exception as error:
         start = max(formula.text.find(text), 0)
         raise formula.error(

@@ -122,20 +122,33 @@ def select_rows(
     if frame.empty:
         raise DataError("the data have no rows")
     sources = {name: value for name, value in (extra or {}).items() if isinstance(value, str)}
-    return replace(complete(converted(frame, plain_dtype), missing=missing), sources=sources)
+    response = formula.response.strip("`")
+    plain = converted(frame, plain_dtype, declared=response)
+    return replace(complete(plain, missing=missing, declared=response), sources=sources)
 
 
-def converted(frame: pd.DataFrame, convert: Callable[[pd.Series], pd.Series]) -> pd.DataFrame:
-    """The frame with the columns that need it converted; the others are not copied."""
+def converted(
+    frame: pd.DataFrame, convert: Callable[[pd.Series], pd.Series], *, declared: str = ""
+) -> pd.DataFrame:
+    """The frame with the columns that need it converted; the others are not copied.
+
+    The categories of ``declared`` are left as they are, with their order or without: those of a
+    response are possible without rows.
+    """
     changed = {
-        str(name): convert(frame[name]) for name in frame.columns if not is_plain(frame[name])
+        str(name): convert(frame[name])
+        for name in frame.columns
+        if not is_plain(frame[name])
+        and not (name == declared and isinstance(frame[name].dtype, pd.CategoricalDtype))
     }
     return frame.assign(**changed) if changed else frame
 
 
 def is_plain(column: pd.Series) -> bool:
-    """NumPy's own numbers, which need nothing."""
-    return isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf"
+    """NumPy's integers and float64, which need nothing."""
+    return isinstance(column.dtype, np.dtype) and (
+        column.dtype.kind in "iu" or column.dtype == np.float64
+    )
 
 
 def extra_column(name: str, value: Any, data: Any, valid: list[str], n: int) -> np.ndarray:
@@ -152,16 +165,17 @@ def extra_column(name: str, value: Any, data: Any, valid: list[str], n: int) -> 
 
 
 def plain_dtype(column: pd.Series) -> pd.Series:
-    """Numbers as NumPy's where nothing is missing; categories that do not occur are gone."""
+    """Other floats as float64; categories that do not occur are gone."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         # formulae sorts what is not ordered; the order of the user's categories is to be kept
         return column.cat.remove_unused_categories().cat.as_ordered()
     if column.dtype == object:
         return column.infer_objects()
-    return column
+    # a step of a slope, or a sum, has too few digits in less; integers can be labels
+    return column.astype("float64") if column.dtype.kind == "f" else column
 
 
-def complete(frame: pd.DataFrame, *, missing: str) -> Rows:
+def complete(frame: pd.DataFrame, *, missing: str, declared: str = "") -> Rows:
     counts = {str(name): int(n) for name, n in frame.isna().sum().items() if n}
     told = ", ".join(f"{n} in {name.strip('_')!r}" for name, n in counts.items())
     kept = frame
@@ -185,7 +199,7 @@ def complete(frame: pd.DataFrame, *, missing: str) -> Rows:
             MissingDataWarning,
             skip_file_prefixes=(PACKAGE,),
         )
-    kept = converted(kept, to_numpy_dtype)
+    kept = converted(kept, to_numpy_dtype, declared=declared)
     for name in kept.columns:
         check_finite(kept[name], name)
     return Rows(frame=kept, missing=counts, n_dropped=dropped)
@@ -193,14 +207,14 @@ def complete(frame: pd.DataFrame, *, missing: str) -> Rows:
 
 def to_numpy_dtype(column: pd.Series) -> pd.Series:
     """Nullable and Arrow numbers as NumPy's; everything else, as it is after losing rows."""
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return column.astype(bool)
-    if pd.api.types.is_extension_array_dtype(column.dtype) and pd.api.types.is_numeric_dtype(
-        column.dtype
-    ):
-        whole = pd.api.types.is_integer_dtype(column.dtype)
-        return column.astype("int64" if whole else "float64")
-    return plain_dtype(column)
+    types, dtype = pd.api.types, column.dtype
+    if types.is_bool_dtype(dtype):
+        return column if column.hasnans else column.astype(bool)
+    if not (types.is_extension_array_dtype(dtype) and types.is_numeric_dtype(dtype)):
+        return plain_dtype(column)
+    whole = types.is_integer_dtype(dtype) and not column.hasnans
+    unsigned = types.is_unsigned_integer_dtype(dtype)
+    return column.astype(("uint64" if unsigned else "int64") if whole else "float64")
 
 
 def check_finite(column: pd.Series, name: str) -> None:

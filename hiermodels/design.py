@@ -16,7 +16,7 @@ are centred in X alone, and scaled nowhere.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -35,7 +35,7 @@ from hiermodels.data import Rows
 from hiermodels.errors import DataError, FormulaError, UnknownNameError, lookup, some_rows
 from hiermodels.families import Family, Parameter
 from hiermodels.formula import Formula, GroupTerm, parse_predictor
-from hiermodels.response import read_response
+from hiermodels.response import read_response, scores_of
 
 __all__ = [
     "INTERCEPT",
@@ -221,6 +221,25 @@ class Design:
         return tuple(p for p in self.parameters if p.name not in self.extras)
 
     @property
+    def empty_categories(self) -> tuple[Any, ...]:
+        """Ordered categories that were declared and have no rows."""
+        if not self.family.categories:
+            return ()
+        here = set(np.unique(self.response).tolist())
+        return tuple(c for k, c in enumerate(self.categories or ()) if k not in here)
+
+    @property
+    def observed(self) -> Array:
+        """The response as the user has it."""
+        return self.in_users_words(self.response)
+
+    def in_users_words(self, y: Array) -> Array:
+        """Responses as the user has them: of ordered categories his numbers, or his labels."""
+        if self.family.has_mean:
+            return self.family.on_scale(y)
+        return np.asarray(self.categories, dtype=object)[np.asarray(y, dtype=int)]
+
+    @property
     def n_thresholds(self) -> int:
         """K - 1 for an ordinal response of K categories, else 0."""
         return len(self.categories or ()) - 1 if self.family.categories else 0
@@ -307,7 +326,7 @@ def build_design(
         check_has_intercept(mean)
     design = Design(
         formula=formula,
-        family=family,
+        family=with_scores(family, response.categories),
         response_name=response.name,
         response=response.values,
         trials=response.trials,
@@ -327,6 +346,11 @@ def build_design(
     check_known_errors(design)
     check_blocks(design)
     return design
+
+
+def with_scores(family: Family, labels: tuple[Any, ...] | None) -> Family:
+    """The family of ordered categories with the numbers that they are."""
+    return replace(family, scores=scores_of(labels or ())) if family.categories else family
 
 
 def build_predictor(formula: Formula, frame: pd.DataFrame, *, parameter: str = "") -> Predictor:
@@ -574,6 +598,12 @@ def effect_columns(Z: Array, index: Array, n_levels: int) -> Any:
     rows = np.repeat(np.arange(n), q)
     columns = (index[:, None].astype(np.int64) * q + np.arange(q)).ravel()
     return sparse.csr_array((Z.ravel(), (rows, columns)), shape=(n, n_levels * q))
+
+
+def no_numbers(design: Design) -> str:
+    """``the categories of y are words (low, mid, high), which have no mean``."""
+    labels = ", ".join(map(str, (design.categories or ())[:5]))
+    return f"the categories of {design.response_name} are words ({labels}), which have no mean"
 
 
 def response_scale(design: Design) -> float:

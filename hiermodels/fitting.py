@@ -22,6 +22,7 @@ from hiermodels.posterior import reported_names
 from hiermodels.prior_predictive import prior_predictive
 from hiermodels.priors import Priors, build_priors
 from hiermodels.progress import tell
+from hiermodels.response import check_gaps
 from hiermodels.results import Fit
 from hiermodels.sampling import (
     KEEPS,
@@ -62,7 +63,9 @@ class Model:
         A pandas, polars or pyarrow table, or a dictionary of columns.
     family, link
         A key of `families.FAMILIES` or one of its aliases; ``link=None`` is its usual one. The
-        response of ``"binomial"`` and ``"betabinomial"`` is ``successes / trials``.
+        response of ``"binomial"`` and ``"betabinomial"`` is ``successes / trials``; that of
+        ``"ordinal"`` has whole numbers, or is an ordered ``pandas.Categorical``, which also says
+        which categories there are beside those of the rows.
     dispersion, zi
         Formulas such as ``"~ x + (1 | site)"`` of the family's dispersion (sigma, alpha, phi) on
         the log scale, and of the probability of its zeros on the logit scale.
@@ -114,6 +117,8 @@ class Model:
             extra={name: v for name, v in extra.items() if v is not None},
         )
         self.design: Design = build_design(parsed, rows, chosen, extras=extras)
+        if chosen.categories:
+            check_gaps(parsed, rows.frame, self.design.categories or ())
         self.priors: Priors = build_priors(self.design, priors)
 
     @classmethod

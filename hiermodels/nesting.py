@@ -116,6 +116,7 @@ def find_nesting(design: Design) -> Findings:
     for block in design.blocks:
         found += group_in_common(design, block)
         found += correlated_with_levels(design, block)
+    found += empty_categories(design)
     return Findings(found=tuple(found))
 
 
@@ -123,6 +124,30 @@ def warn_of(findings: Findings) -> None:
     """One Python warning for each certain fault; notes are for the summary."""
     for fault in findings.faults:
         warnings.warn(str(fault), GroupingWarning, skip_file_prefixes=(PACKAGE,))
+
+
+def empty_categories(design: Design) -> Iterator[Finding]:
+    """Ordered categories that were declared and have no rows: they stay possible."""
+    empty = [str(c) for c in design.empty_categories]
+    if not empty:
+        return
+    name = design.response_name
+    one = len(empty) == 1
+    yield Finding(
+        kind="category without rows",
+        group=name,
+        certain=True,
+        message=(
+            f"No row has {name} {', '.join(empty)}. The "
+            f"{'category is' if one else 'categories are'} kept, and the prior of the thresholds "
+            f"has much to say about {'its probability' if one else 'their probabilities'}."
+        ),
+        repair=(
+            f"If no row can have {'it' if one else 'them'}: "
+            f"data[{name!r}] = data[{name!r}].cat.remove_unused_categories()."
+        ),
+        counts={"categories": design.n_thresholds + 1, "empty": len(empty)},
+    )
 
 
 def recurring_labels(design: Design, first: Block, second: Block) -> Iterator[Finding]:

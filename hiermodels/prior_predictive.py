@@ -169,7 +169,8 @@ def prior_predictive(
     if design.n > rows:
         some = rows_of(design, np.linspace(0, design.n - 1, rows).astype(int))
     drawn = draw_priors(some, priors, rng, size=draws)
-    y = draw_responses(some, drawn, rng)
+    scale = some.family.on_scale
+    y = scale(draw_responses(some, drawn, rng))
     name, labels = design.response_name.replace("/", "∕"), some.index.to_numpy()
     place = {"chain": [0], "draw": np.arange(draws), ROW: labels}
     return xr.DataTree.from_dict(
@@ -177,7 +178,7 @@ def prior_predictive(
             "prior": label_draws(design, {k: v[None] for k, v in drawn.values.items()}),
             "prior_predictive": xr.Dataset({name: (("chain", "draw", ROW), y[None])}, coords=place),
             "prior_variance": implied_variances(some, drawn),
-            "observed_data": xr.Dataset({name: (ROW, some.response)}, coords={ROW: labels}),
+            "observed_data": xr.Dataset({name: (ROW, scale(some.response))}, coords={ROW: labels}),
         }
     )
 

@@ -2,11 +2,15 @@
 
 y ~ ...                     numbers; counts; 0 and 1, or two labels of which the last is 1
 successes / trials ~ ...    or p(successes, trials), for the families that have trials
-rating ~ ...                ordered categories, numbered from 0
+rating ~ ...                ordered categories, numbered from 0 inside
+
+Ordered categories are the user's: numbers, whose mean is of them, or labels in an order that was
+declared. A category that was declared and has no rows is kept.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +23,7 @@ from hiermodels.errors import DataError
 from hiermodels.families import Family, Observed
 from hiermodels.formula import Formula
 
-__all__ = ["Response", "read_response"]
+__all__ = ["Response", "check_gaps", "missing_between", "read_response", "scores_of"]
 
 type Array = np.ndarray
 
@@ -147,19 +151,76 @@ def ordered_categories(formula: Formula, frame: pd.DataFrame) -> Response:
         column = pd.Series(values)
     else:
         column = frame[name]
-    if not (is_plain(column) or isinstance(column.dtype, pd.CategoricalDtype)):
-        found = ", ".join(map(repr, column.drop_duplicates().tolist()[:3]))
-        raise DataError(
-            f"the response {name!r} has labels without an order, such as {found}. Make it an "
-            "ordered categorical: data[name] = pandas.Categorical(data[name], categories=["
-            "'low', 'mid', 'high'], ordered=True)."
-        )
-    labels, codes = label_codes(column)
+    declared = isinstance(column.dtype, pd.CategoricalDtype)
+    if declared:
+        labels, codes = column.cat.categories.tolist(), column.cat.codes.to_numpy()
+    else:
+        labels, codes = label_codes(column)
     labels = [int(v) if isinstance(v, float) and v.is_integer() else v for v in labels]
-    if len(labels) > MANY or any(isinstance(v, float) for v in labels):
+    if not is_plain(column) and not (declared and column.cat.ordered):
+        labels, codes = by_number(labels, codes, name)
+    if not declared and (len(labels) > MANY or any(isinstance(v, float) for v in labels)):
         raise DataError(
             f"the response {name!r} has {len(labels)} different values, such as {labels[0]} and "
             f"{labels[1]}: a measurement. An ordinal response has few categories; "
             "family='gaussian' takes numbers."
         )
     return Response(name=name, values=codes.astype(float), categories=tuple(labels))
+
+
+def by_number(labels: list[Any], codes: Array, name: str) -> tuple[list[Any], Array]:
+    """Labels whose order nobody has told, in that of the numbers that they are."""
+    scores = scores_of(labels)
+    if scores is None:
+        found = ", ".join(map(repr, labels[:3]))
+        raise DataError(
+            f"the response {name!r} has labels without an order, such as {found}. Make it an "
+            "ordered categorical: data[name] = pandas.Categorical(data[name], categories=["
+            "'low', 'mid', 'high'], ordered=True)."
+        )
+    order = np.argsort(scores)
+    return [labels[k] for k in order], np.argsort(order)[codes]
+
+
+def scores_of(labels: Sequence[Any]) -> tuple[float, ...] | None:
+    """The numbers that all labels are, also as text; None where they are words."""
+    try:
+        scores = tuple(float(v) for v in labels if not isinstance(v, bool))
+    except (TypeError, ValueError):
+        return None
+    different = len(set(scores)) == len(labels)
+    return scores if different and bool(np.isfinite(scores).all()) else None
+
+
+def missing_between(labels: Sequence[Any]) -> list[int]:
+    """The whole numbers that equal steps from the least to the largest label would have, too."""
+    if not all(isinstance(v, int) for v in labels):
+        return []
+    step = int(np.gcd.reduce(np.diff(labels)))
+    return [v for v in range(labels[0], labels[-1], step) if v not in labels] if step else []
+
+
+def check_gaps(formula: Formula, frame: pd.DataFrame, categories: Sequence[Any]) -> None:
+    """Ask whether a number between the others is a category that nobody chose, or is none.
+
+    Raises
+    ------
+    DataError
+        For numbers with a gap. A categorical column has said what its categories are.
+    """
+    name = formula.response.strip("`")
+    if name in frame.columns and isinstance(frame[name].dtype, pd.CategoricalDtype):
+        return
+    gaps = missing_between(categories)
+    if not gaps:
+        return
+    shown = ", ".join(map(str, gaps[:5])) + (", ..." if len(gaps) > 5 else "")
+    whole = sorted([*categories, *gaps])
+    possible = whole if len(whole) <= 10 else [*whole[:3], "...", whole[-1]]
+    raise DataError(
+        f"no row has {name} {shown}; the categories found are "
+        f"{', '.join(map(str, categories))}. Could a row have it? Then it has a probability, "
+        f"and the model must know it: data[{name!r}] = pandas.Categorical(data[{name!r}], "
+        f"categories=[{', '.join(map(str, possible))}], ordered=True). If not, say so: "
+        f"categories=[{', '.join(map(str, categories))}], ordered=True."
+    )

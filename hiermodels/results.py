@@ -414,7 +414,7 @@ class Fit:
         newdata: Any = None,
         *,
         target: str = "population",
-        kind: str = "mean",
+        kind: str | None = None,
         groups: str | Sequence[str] | None = None,
         draws: bool = False,
         point: str = POINT,
@@ -436,7 +436,8 @@ class Fit:
         kind
             ``"link"`` the linear predictor, ``"mean"`` E[y], ``"response"`` a new y,
             ``"probability"`` that of each category of an ordinal response: a row for each, or a
-            dim ``category`` of the draws.
+            dim ``category`` of the draws. The mean of ordered categories is that of the numbers
+            that they are. None is the mean, of categories that are words the probabilities.
         groups
             For ``target="group"``: the factors whose effects count, with those they are nested
             in; None takes all.
@@ -451,6 +452,7 @@ class Fit:
         DataError
             A missing column, an unknown category or level, with what is possible.
         """
+        kind = prediction.chosen_kind(self.design, kind)
         ask = prediction.predict(
             self.design,
             self.draws,
@@ -527,7 +529,7 @@ class Fit:
         *,
         by: str | Sequence[str] | None = None,
         target: str = "population",
-        kind: str = "mean",
+        kind: str | None = None,
         point: str = POINT,
         ci_prob: float = CI_PROB,
         random_seed: int | None = None,
@@ -537,6 +539,7 @@ class Fit:
         ``mean_i d f_i / d x_i`` in each draw, over the rows of the fit or of ``newdata``, or over
         those with equal values of the columns ``by``.
         """
+        kind = prediction.chosen_kind(self.design, kind)
         return prediction_tables.by_category(
             self.design,
             kind,
@@ -564,7 +567,7 @@ class Fit:
         values: Sequence[Any] | None = None,
         by: str | Sequence[str] | None = None,
         target: str = "population",
-        kind: str = "mean",
+        kind: str | None = None,
         point: str = POINT,
         ci_prob: float = CI_PROB,
         random_seed: int | None = None,
@@ -574,6 +577,7 @@ class Fit:
         ``mean_i f(x_i := v)`` in each draw, over the rows of the fit or of ``newdata``: the other
         columns stay as they are, so their distribution is that of the rows.
         """
+        kind = prediction.chosen_kind(self.design, kind)
         return prediction_tables.by_category(
             self.design,
             kind,
@@ -604,7 +608,7 @@ class Fit:
         comparison: str = "difference",
         by: str | Sequence[str] | None = None,
         target: str = "population",
-        kind: str = "mean",
+        kind: str | None = None,
         point: str = POINT,
         ci_prob: float = CI_PROB,
         random_seed: int | None = None,
@@ -614,6 +618,7 @@ class Fit:
         ``pairs`` is ``"reference"`` (each against the first), ``"sequential"`` or ``"all"``;
         ``comparison`` is ``"difference"`` or ``"ratio"``, of averages, in each draw.
         """
+        kind = prediction.chosen_kind(self.design, kind)
         return prediction_tables.by_category(
             self.design,
             kind,
@@ -638,7 +643,7 @@ class Fit:
 
     def residuals(
         self,
-        kind: str = "response",
+        kind: str | None = None,
         *,
         new_group: bool = False,
         random_seed: int | None = None,
@@ -648,9 +653,12 @@ class Fit:
         ``kind`` is ``"response"``, y - E[y]; ``"pearson"``, that over sd[y]; ``"quantile"``,
         randomised quantile residuals of one posterior draw, independent and standard normal if the
         model is true, with their probabilities ``pit``; ``"loo"``, quantile residuals of each row
-        given all others (LOO-PIT), by ArviZ's importance weights. With ``new_group=True`` the
-        groups are drawn anew: the residuals of a level then go together.
+        given all others (LOO-PIT), by ArviZ's importance weights. None is ``"response"``, of
+        ordered categories that are words ``"quantile"``; what is fitted is then the linear
+        predictor. With ``new_group=True`` the groups are drawn anew: the residuals of a level then
+        go together.
         """
+        kind = kind or ("response" if self.design.family.has_mean else "quantile")
         if kind == "loo":
             return self._left_out_table(new_group=new_group, seed=self._seed(random_seed))
         found = checks.residuals(
@@ -661,7 +669,7 @@ class Fit:
             seed=self._seed(random_seed),
         )
         columns = {
-            "observed": self.design.response,
+            "observed": self.design.observed,
             "fitted": found.fitted,
             "residual": found.residual,
         }
@@ -684,7 +692,7 @@ class Fit:
         found = self._left_out(seed)
         return Table(
             {
-                "observed": self.design.response,
+                "observed": self.design.observed,
                 "fitted": found.fitted,
                 "residual": found.residual,
                 "pit": found.pit,
@@ -730,7 +738,7 @@ class Fit:
 
     def ppc(
         self,
-        stat: str | Callable[[np.ndarray], Any] = "mean",
+        stat: str | Callable[[np.ndarray], Any] | None = None,
         group: str | None = None,
         *,
         new_group: bool = False,
@@ -740,7 +748,7 @@ class Fit:
         """A number of the response beside what the model makes of it, in all rows or each level.
 
         ``stat`` is a name (mean, sd, median, min, max, range, zeros, ones) or a function of a
-        vector.
+        vector. None is the mean, of ordered categories that are words the share of each.
         """
         return checks.ppc_table(
             self.design,
@@ -811,17 +819,21 @@ class Fit:
         ``.fitted``, ``.se.fit``, ``.conf.low``, ``.conf.high`` are the mean response for the
         row's groups, on the scale of the response (the share, where it is successes of trials);
         ``.fixed`` that with group effects at zero; ``.resid`` the response less ``.fitted``, for
-        the rows of the fit. ``newdata`` and ``target`` are those of `predict`.
+        the rows of the fit. Ordered categories that are words have no mean: these are then linear
+        predictors, without ``.resid``. ``newdata`` and ``target`` are those of `predict`.
         """
-        fitted = self.predict(newdata, target=target, point=point, ci_prob=ci_prob)
-        fixed = self.predict(newdata, target="population", point=point)["estimate"].to_numpy()
+        numbers = self.design.family.has_mean
+        kind = "mean" if numbers else "link"
+        fitted = self.predict(newdata, target=target, kind=kind, point=point, ci_prob=ci_prob)
+        at_zero = self.predict(newdata, target="population", kind=kind, point=point)["estimate"]
         left = ("estimate", "sd", "lower", "upper")
         if newdata is None:
             rows = broom.plain_names(self.design.rows.frame)
             share = 1.0 if self.design.trials is None else self.design.trials
-            return broom.augment_frame(rows, fitted, fixed, self.design.response / share)
+            observed = self.design.observed / share if numbers else None
+            return broom.augment_frame(rows, fitted, at_zero.to_numpy(), observed)
         rows = pd.DataFrame(fitted.drop(columns=list(left)))
-        return broom.augment_frame(rows, fitted, fixed, None)
+        return broom.augment_frame(rows, fitted, at_zero.to_numpy(), None)
 
     def to_r(self, program: str | None = None, *, data: str = "data") -> RCode:
         """The call of R that fits the same model: lme4, glmmTMB, metafor or brms.
@@ -847,6 +859,7 @@ class Fit:
     ) -> np.ndarray:
         """Responses that the model makes for the rows of the fit, (draws, rows).
 
+        Ordered categories are the user's, numbers or labels; labels are numbered from 0 in `idata`.
         Those for the groups of the data are also the group ``posterior_predictive`` of ``idata``,
         beside ``observed_data``, where ArviZ looks for them.
         """
@@ -861,9 +874,10 @@ class Fit:
         )
         if not new_group and "observed_data" in self.idata.children:
             ((name, observed),) = self.idata["observed_data"].to_dataset().data_vars.items()
-            values = xr.DataArray(made[None], dims=("chain", "draw", *observed.dims))
+            scaled = self.design.family.on_scale(made)
+            values = xr.DataArray(scaled[None], dims=("chain", "draw", *observed.dims))
             self.idata["posterior_predictive"] = xr.DataTree(xr.Dataset({name: values}))
-        return made
+        return self.design.in_users_words(made)
 
     def log_likelihood(self) -> xr.DataArray:
         """log p(y_i | parameters) of each draw and row, (chain, draw, row).

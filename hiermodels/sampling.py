@@ -457,7 +457,8 @@ def assemble(
         coords={"chain": posterior.chain, "draw": posterior.draw},
     )
     # a tree has "/" between its groups, so a response such as score / 100 has another stroke
-    observed = xr.Dataset({design.response_name.replace("/", "∕"): ("row", design.response)})
+    y = design.family.on_scale(design.response)
+    observed = xr.Dataset({design.response_name.replace("/", "∕"): ("row", y)})
     return xr.DataTree.from_dict(
         {
             "posterior": posterior,

@@ -20,6 +20,7 @@ ORDER = [
     "formula",
     "families",
     "data",
+    "expressions",
     "columns",
     "response",
     "design",

@@ -117,10 +117,10 @@ def test_three_labels_are_no_success():
 def test_ordered_categories_keep_their_order():
     data = rows()
     design = Model("grade ~ x + (1 | pop)", data, family="ordinal").design
-    assert design.categories == ("low", "mid", "high")
+    assert design.categories == ("low", "mid", "high", "never")
     np.testing.assert_array_equal(design.response, data["grade"].cat.codes)
     assert not design.intercept
-    assert design.n_thresholds == 2
+    assert design.n_thresholds == 3
     np.testing.assert_allclose(design.common.center, data["x"].mean())
 
 

@@ -141,7 +141,7 @@ def test_probabilities_of_categories_by_hand(ordinal):
     np.testing.assert_allclose(frame["mean"], wanted.mean(axis=0).ravel())
     # E[y] is the mean of the numbers of the categories
     mean = ordinal.predict(rows, draws=True).to_numpy()[0]
-    np.testing.assert_allclose(wanted @ np.arange(4), mean)
+    np.testing.assert_allclose(wanted @ np.arange(1, 5), mean)
 
 
 def test_probabilities_of_the_other_targets(ordinal):

@@ -109,7 +109,8 @@ class Family:
     ``links`` are those it can have, ``link`` the one it has; ``parameters`` its own, in the order
     of their linear predictors; ``residual`` the one that is the residual sd. ``trials`` says that
     the response is a count of successes, ``discrete`` that it is a whole number. ``categories``
-    says that it is one of ordered labels; it has thresholds instead of an intercept then.
+    says that it is one of ordered labels; it has thresholds instead of an intercept then, and
+    ``scores`` are the numbers that the labels are, None where they are words.
 
     Of the methods, ``mu`` is g^-1(eta), of any shape, and the parameters in ``aux`` fit it by
     broadcasting; of the thresholds of an ordinal response the last axis is the thresholds'.
@@ -123,10 +124,20 @@ class Family:
     trials: bool = False
     discrete: bool = False
     categories: bool = False
+    scores: tuple[float, ...] | None = None
 
     def with_link(self, link: str) -> Self:
         """The same family with another of its links."""
         return replace(self, link=link)
+
+    @property
+    def has_mean(self) -> bool:
+        """Whether E[y] is a number for a reader: not that of categories that are words."""
+        return not self.categories or self.scores is not None
+
+    def on_scale(self, y: Array) -> Array:
+        """Responses as the family numbers them, in the numbers that its moments are of."""
+        return np.asarray(y, dtype=float)
 
     @property
     def auxiliary(self) -> tuple[str, ...]:

@@ -1,9 +1,14 @@
-"""The family of ordered categories 0, 1, ..., K - 1: cumulative, with K - 1 thresholds.
+"""The family of ordered categories, numbered 0, 1, ..., K - 1: cumulative, K - 1 thresholds.
 
     P(y <= k) = F(c_k - eta),    c_0 < c_1 < ... < c_{K-2},    F logistic (logit) or normal (probit)
 
 The thresholds take the place of the intercept. On the unconstrained scale they are c_0 and the
-logarithms of the steps, log(c_k - c_{k-1}). Source: McCullagh 1980, J. R. Stat. Soc. B 42(2).
+logarithms of the steps, log(c_k - c_{k-1}). Moments are of the scores s_k, the numbers that the
+user's categories are:
+
+    E[s] = s_0 + sum_k (s_{k+1} - s_k) P(y > k)
+
+Source: McCullagh 1980, J. R. Stat. Soc. B 42(2).
 """
 
 from __future__ import annotations
@@ -23,7 +28,8 @@ __all__ = ["Ordinal"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ordinal(Family):
-    """Moments are of the category's number, 0 to K - 1; mu is eta. ``threshold`` (..., K - 1)."""
+    """mu is eta; ``threshold`` (..., K - 1). Responses, draws and cdf are of 0 to K - 1, moments of
+    the scores; where categories are words these are 0 to K - 1, for checks that need some."""
 
     def meaning(self, y: str, *, exposure: bool = False) -> Meaning:
         """Of a category above any of the thresholds, the same for each."""
@@ -49,15 +55,25 @@ class Ordinal(Family):
         """P(y = k) for k = 0, ..., K - 1: (..., K)."""
         return np.diff(self.cumulative(mu, aux), axis=-1, prepend=0.0, append=1.0)
 
+    def values(self, k: int) -> Array:
+        """The scores of k categories."""
+        return np.arange(float(k)) if self.scores is None else np.array(self.scores)
+
+    def on_scale(self, y: Array) -> Array:
+        y = np.asarray(y, dtype=float)
+        return y if self.scores is None else np.array(self.scores)[y.astype(int)]
+
     def mean(self, mu: Array, aux: Auxiliary, trials: Array | None = None) -> Array:
-        """sum_k P(y > k)."""
-        return (1 - self.cumulative(mu, aux)).sum(axis=-1)
+        """sum_k s_k P(y = k), without the rounding of the probabilities' differences."""
+        above = 1 - self.cumulative(mu, aux)
+        scores = self.values(above.shape[-1] + 1)
+        return scores[0] + above @ np.diff(scores)
 
     def variance(self, mu: Array, aux: Auxiliary, trials: Array | None = None) -> Array:
-        """E[y^2] = sum_k (2 k + 1) P(y > k)."""
-        above = 1 - self.cumulative(mu, aux)
-        square = (above * (2 * np.arange(above.shape[-1]) + 1)).sum(axis=-1)
-        return square - np.square(above.sum(axis=-1))
+        """sum_k (s_k - E[s])^2 P(y = k)."""
+        p = self.probabilities(mu, aux)
+        away = self.values(p.shape[-1]) - self.mean(mu, aux)[..., None]
+        return (p * away**2).sum(axis=-1)
 
     def draw(self, rng: Generator, mu: Array, aux: Auxiliary, trials: Array | None = None) -> Array:
         cumulative = self.cumulative(mu, aux)

@@ -15,7 +15,6 @@ from hiermodels.labels.tables import MEDIAN_INSTEAD, estimate_columns, heading, 
 from hiermodels.numbers.checks import AVERAGED, enough_draws
 from hiermodels.numbers.draws import POINT, Draws, averages, point_words, summarise
 from hiermodels.numbers.prediction import (
-    KINDS,
     LINEAR,
     TARGETS,
     Cells,
@@ -24,6 +23,7 @@ from hiermodels.numbers.prediction import (
     average,
     cells,
     is_number,
+    kind_words,
     means_exist,
     of_categories,
     predict,
@@ -64,9 +64,7 @@ def titled(what: str, ask: Prediction, point: str, ci_prob: float) -> str:
     left_out = {b.name for p in ask.design.predictors for b in p.blocks} - counted
     if ask.target == "group" and left_out:
         target += f" of {', '.join(sorted(counted))}"
-    kind = KINDS[ask.kind]
-    if ask.design.family.trials and ask.kind != "link":
-        kind = "mean share of successes" if ask.kind == "mean" else "new number of successes"
+    kind = kind_words(ask.design, ask.kind)
     return heading(f"{what} of the {kind}, {target}", point, ci_prob)
 
 

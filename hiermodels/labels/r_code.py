@@ -143,10 +143,13 @@ def ordered_columns(design: Design, data: str) -> Iterator[str]:
     groups = {name for p in design.predictors for b in p.blocks for name in b.factor}
     for name in names:
         column = design.rows.frame[name]
-        if name in groups or not isinstance(column.dtype, pd.CategoricalDtype):
-            continue
-        labels = ", ".join(map(r_string, column.cat.categories.tolist()))
+        # an integer response of brms has every category from 1 to its maximum
         response = design.family.categories and name == design.response_name
+        categorical = isinstance(column.dtype, pd.CategoricalDtype)
+        if name in groups or not (categorical or response):
+            continue
+        known = design.categories or () if response else column.cat.categories.tolist()
+        labels = ", ".join(map(r_string, known))
         ordered = ", ordered = TRUE" if response else ""
         whole = f"{data}${quoted(name)}"
         yield f"{whole} <- factor({whole}, levels = c({labels}){ordered})"
@@ -434,6 +437,7 @@ def brms_code(design: Design, priors: Priors, data: str) -> str:
         f"data = {data}",
         f"family = {BRMS[family].format(link=design.family.link)}",
         "prior = priors",
+        "drop_unused_levels = FALSE" if design.empty_categories else "",
     )
     lines = [*brms_priors(design, priors)]
     chosen = "priors <- c(\n" + ",\n".join(f"  {line}" for line in lines) + "\n)"

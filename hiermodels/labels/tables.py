@@ -314,8 +314,7 @@ def scale_words(design: Design, parts: Components) -> str:
     if parts.scale == "latent":
         return f", latent scale ({latent_words(design)})"
     of = "share of successes in " if trials_of(design) is not None else ""
-    numbered = ", categories numbered from 0" if design.family.name == "ordinal" else ""
-    return f", data scale ({of}{design.response_name}{numbered})"
+    return f", data scale ({of}{design.response_name})"
 
 
 def variance_table(

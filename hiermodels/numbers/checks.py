@@ -30,14 +30,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from hiermodels.design import Block, Design
-from hiermodels.errors import lookup
+from hiermodels.design import Block, Design, no_numbers
+from hiermodels.errors import NotAvailableError, lookup
 from hiermodels.numbers import predictive
 from hiermodels.numbers.diagnostics import Diagnostics
 from hiermodels.numbers.draws import Draws
@@ -140,11 +141,13 @@ def residuals(design: Design, draws: Draws, *, kind: str, new_group: bool, seed:
     effects of a new level at that draw: uniform row by row, but rows of a level go together.
     """
     lookup(kind, RESIDUALS, what="kind of residual")
+    if kind in ("response", "pearson") and not design.family.has_mean:
+        raise NotAvailableError(f"{no_numbers(design)}: kind='quantile' needs none")
     mean, variance = moments(design, draws, new_group=new_group, seed=seed)
     if kind == "response":
-        return Residuals(fitted=mean, residual=design.response - mean)
+        return Residuals(fitted=mean, residual=design.observed - mean)
     if kind == "pearson":
-        return Residuals(fitted=mean, residual=(design.response - mean) / np.sqrt(variance))
+        return Residuals(fitted=mean, residual=(design.observed - mean) / np.sqrt(variance))
     if new_group:
         below, upto = new_group_pit(design, draws, seed=seed)
     else:
@@ -162,7 +165,10 @@ def one_draw(draws: Draws, seed: int) -> Draws:
 
 
 def moments(design: Design, draws: Draws, *, new_group: bool, seed: int) -> tuple[Array, Array]:
-    """E[y] and Var[y] of each row, averaged over the draws; over new groups, too, if asked for."""
+    """E[y] and Var[y] of each row, averaged over the draws; over new groups, too, if asked for.
+
+    Of categories that are words the linear predictor instead of E[y].
+    """
     ask = predict(
         design,
         enough_draws(draws, design.n),
@@ -175,7 +181,7 @@ def moments(design: Design, draws: Draws, *, new_group: bool, seed: int) -> tupl
     means, variances = [], []
     for at, etas in linear_predictors(ask):
         part = of.at(at)
-        mean = predictive.mean(etas, part)
+        mean = predictive.location(etas, part)
         spread = mean.var(axis=0) if new_group else 0.0
         means.append(mean.mean(axis=0))
         variances.append(predictive.variance(etas, part).mean(axis=0) + spread)
@@ -234,7 +240,7 @@ def new_group_pit(design: Design, draws: Draws, *, seed: int) -> tuple[Array, Ar
 def posterior_predictive(
     design: Design, draws: Draws, *, at_most: int, new_group: bool, seed: int
 ) -> Array:
-    """Responses of the rows of the fit made by the model, (S, n)."""
+    """Responses of the rows of the fit made by the model, as the family numbers them: (S, n)."""
     some = some_draws(draws, at_most)
     etas = own_predictors(design, some, redraw=new_group, seed=seed)
     rng = np.random.default_rng([seed, 4])
@@ -257,7 +263,7 @@ STATISTICS: dict[str, Callable[[Array], Array]] = {
 def ppc_table(
     design: Design,
     draws: Draws,
-    stat: str | Callable[[Array], Any],
+    stat: str | Callable[[Array], Any] | None,
     group: str | None,
     *,
     new_group: bool,
@@ -265,17 +271,18 @@ def ppc_table(
     ci_prob: float,
 ) -> Table:
     """A number of the response and what the model makes of it, in all rows or in each level."""
-    function, name = statistic(stat)
+    named = statistics(design, stat)
     most = int(np.clip(MOST / design.n, 100, 1000))
     made = posterior_predictive(design, draws, at_most=most, new_group=new_group, seed=seed)
+    y, made = design.observed, design.in_users_words(made)
     parts = [("all rows", np.arange(design.n))]
     if group is not None:
         block = design.block(group)
         parts = [(label, np.flatnonzero(block.index == j)) for j, label in enumerate(block.levels)]
     tail = (1 - ci_prob) / 2
     rows = []
-    for label, at in parts:
-        observed = float(function(design.response[at]))
+    for (label, at), (function, name) in product(parts, named):
+        observed = float(function(y[at]))
         values = np.asarray(function(made[:, at]), dtype=float)
         lower, middle, upper = np.quantile(values, [tail, 0.5, 1 - tail])
         p = probability(np.array([observed]), values, two_sided=True)
@@ -288,6 +295,25 @@ def ppc_table(
         columns=columns,
         title=f"Posterior predictive check, {groups} ({100 * ci_prob:g} % interval)",
     )
+
+
+def statistics(
+    design: Design, stat: str | Callable[[Array], Any] | None
+) -> list[tuple[Callable[[Array], Any], str]]:
+    """What to compare: the mean where nothing is asked for, of words the share of each category."""
+    if not design.family.has_mean:
+        if isinstance(stat, str):
+            raise NotAvailableError(
+                f"{no_numbers(design)}: stat=None compares the share of each category, and a "
+                "function is given their labels"
+            )
+        if stat is None:
+            return [(share_of(label), f"share of {label}") for label in design.categories or ()]
+    return [statistic("mean" if stat is None else stat)]
+
+
+def share_of(label: Any) -> Callable[[Array], Any]:
+    return lambda y: (y == label).mean(axis=-1)
 
 
 def statistic(stat: str | Callable[[Array], Any]) -> tuple[Callable[[Array], Any], str]:
@@ -491,16 +517,16 @@ def gather(design: Design, draws: Draws, rng: np.random.Generator) -> Material:
         rows = np.sort(rng.choice(design.n, MOST_ROWS, replace=False))
     etas = predictors_of_rows(design, draws, rows)
     of = own_given(design, draws).at(rows)
-    y = design.response[rows]
+    y, scale = design.response[rows], design.family.on_scale
     shape = (draws.n, len(rows))
     return Material(
         design=design,
         rows=rows,
-        y=y,
-        fitted=predictive.mean(etas, of),
+        y=scale(y),
+        fitted=predictive.location(etas, of),
         variance=predictive.variance(etas, of),
         z=randomised(y, etas, of, rng),
-        made_y=predictive.draw(rng, etas, of),
+        made_y=scale(predictive.draw(rng, etas, of)),
         made_z=rng.standard_normal(shape),
     )
 
@@ -560,7 +586,8 @@ def counts_matter(m: Material, value: float) -> bool:
 
 def dispersion(m: Material) -> Check:
     """Sum of squared Pearson residuals over rows; of quantile residuals without a variance."""
-    if np.isfinite(m.variance).all() and (m.variance > 0).all():
+    moments = m.design.family.has_mean and np.isfinite(m.variance).all()
+    if moments and (m.variance > 0).all():
         observed = ((m.y - m.fitted) ** 2 / m.variance).mean(axis=1)
         made = ((m.made_y - m.fitted) ** 2 / m.variance).mean(axis=1)
     else:

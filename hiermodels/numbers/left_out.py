@@ -80,7 +80,7 @@ def leave_rows_out(design: Design, draws: Draws, *, chains: int, seed: int) -> L
         part, own = of.at(at), weights[:, at]
         ends = predictive.cdf(design.response[at], etas, part)
         below[at], upto[at] = ((own * end).sum(axis=0) for end in ends)
-        fitted[at] = (own * predictive.mean(etas, part)).sum(axis=0)
+        fitted[at] = (own * predictive.location(etas, part)).sum(axis=0)
     rng = np.random.default_rng([seed, 6])
     # weights sum to 1 but for rounding
     pit = np.clip(below + rng.uniform(size=design.n) * (upto - below), 0, 1)

@@ -24,7 +24,15 @@ import numpy as np
 import pandas as pd
 
 from hiermodels.data import converted, to_numpy_dtype, to_pandas
-from hiermodels.design import Block, Columns, Design, Predictor, coarser, find_block
+from hiermodels.design import (
+    Block,
+    Columns,
+    Design,
+    Predictor,
+    coarser,
+    find_block,
+    no_numbers,
+)
 from hiermodels.errors import (
     DataError,
     FormulaError,
@@ -57,9 +65,11 @@ __all__ = [
     "average",
     "axis_values",
     "block_constant",
+    "chosen_kind",
     "encode_rows",
     "is_number",
     "is_several",
+    "kind_words",
     "make_grid",
     "of_categories",
     "predict",
@@ -167,6 +177,35 @@ class Prediction:
         family = self.design.family
         counted = family.discrete or family.trials or family.categories
         return self.kind == "probability" or (self.kind == "response" and counted)
+
+
+def chosen_kind(design: Design, kind: str | None) -> str:
+    """The kind asked for; None is the mean, of categories that are words their probabilities.
+
+    Raises
+    ------
+    NotAvailableError
+        For the mean of words.
+    """
+    if kind is None:
+        return "mean" if design.family.has_mean else "probability"
+    lookup(kind, KINDS, what="kind")
+    if kind in ("mean", "response") and not design.family.has_mean:
+        raise NotAvailableError(
+            f"{no_numbers(design)}: kind='probability' has the probability of each, 'link' the "
+            "linear predictor"
+        )
+    return kind
+
+
+def kind_words(design: Design, kind: str) -> str:
+    """What a prediction is of, in the words of its response."""
+    family = design.family
+    if family.categories and kind == "mean":
+        return "mean score"
+    if family.trials and kind != "link":
+        return "mean share of successes" if kind == "mean" else "new number of successes"
+    return KINDS[kind]
 
 
 def predict(
@@ -606,7 +645,7 @@ def of_kind(
             else eta
             for name, eta in etas.items()
         }
-        return predictive.draw(rng, moved, of)
+        return of.family.on_scale(predictive.draw(rng, moved, of))
     if kind == "probability":
         return marginal_mean(
             etas, spreads, of, lambda e, o: predictive.probability(e, o, category or 0)

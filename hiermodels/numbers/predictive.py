@@ -23,6 +23,7 @@ __all__ = [
     "cdf",
     "draw",
     "given",
+    "location",
     "log_density",
     "mean",
     "probability",
@@ -91,6 +92,11 @@ def mean(etas: Predictors, of: Given) -> Array:
     """E[y]."""
     mu = of.family.inverse_link(etas[""])
     return np.broadcast_to(of.family.mean(mu, of.parameters(etas), of.trials), etas[""].shape)
+
+
+def location(etas: Predictors, of: Given) -> Array:
+    """E[y], or the linear predictor where a mean says nothing to a reader: what is fitted."""
+    return mean(etas, of) if of.family.has_mean else etas[""]
 
 
 def variance(etas: Predictors, of: Given) -> Array:

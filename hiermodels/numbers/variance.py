@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import polygamma
 
-from hiermodels.design import INTERCEPT, Block, Design, nesting_chains
+from hiermodels.design import INTERCEPT, Block, Design, nesting_chains, no_numbers
 from hiermodels.errors import NotAvailableError, UnknownNameError, lookup
 from hiermodels.numbers.draws import Draws, standard_covariance
 from hiermodels.numbers.expected import (
@@ -100,8 +100,10 @@ def chosen_scale(design: Design, scale: str | None) -> str:
         return "linear" if is_linear(design) else scale
     if is_linear(design):
         return "linear"
+    if not design.family.has_mean:
+        return "latent"
     raise UnknownNameError(
-        f"with a {design.family.link} link or a {design.family.name} response, shares of variance "
+        f"with a {design.family.link} link or the family {design.family.name}, shares of variance "
         "depend on the scale; say which:\n"
         f"  scale='latent'  of the linear predictor ({latent_words(design)}), where effects add; "
         "the noise of the response is translated to it\n"
@@ -114,7 +116,8 @@ def reportable_scales(design: Design) -> tuple[str | None, ...]:
     if is_linear(design):
         return (None,)
     latent = () if design.family.name in NO_LATENT else ("latent",)
-    return (*latent, *(("data",) if mean_exists(design) else ()))
+    data = ("data",) if mean_exists(design) and design.family.has_mean else ()
+    return (*latent, *data)
 
 
 def latent_words(design: Design) -> str:
@@ -252,6 +255,10 @@ def data_components(design: Design, draws: Draws, points: Points) -> Components:
         raise NotAvailableError(
             "a log-normal response whose sigma differs between groups has no finite mean among "
             "all possible groups, and so no variance; scale='latent' has an answer"
+        )
+    if not design.family.has_mean:
+        raise NotAvailableError(
+            f"{no_numbers(design)} and no variance; scale='latent' has an answer"
         )
     some = few_draws(draws, points)
     names = all_factors(design)

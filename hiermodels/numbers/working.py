@@ -10,7 +10,7 @@ Source: McCullagh & Nelder 1989, Generalized Linear Models, chapters 2 and 9 (qu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,6 +59,7 @@ def working_weights(design: Design, eta: Array, aux: Mapping[str, Array]) -> Arr
         if design.family.name == "student":
             information = information * (aux["nu"] + 1) / (aux["nu"] + 3)
         return np.asarray(frequencies(design) * information)
+    design = by_position(design)
     trials = trials_of(design)
     slope = mean_slope(design, eta, aux)
     variance = response_variance(design, eta, aux, trials=trials)
@@ -74,8 +75,14 @@ def mean_slope(design: Design, eta: Array, aux: Mapping[str, Array]) -> Array:
     return np.asarray((above - below) / (2 * STEP))
 
 
+def by_position(design: Design) -> Design:
+    """The design with categories numbered by their position: eta does not depend on scores."""
+    return replace(design, family=replace(design.family, scores=None))
+
+
 def working_response(design: Design, eta: Array, aux: Mapping[str, Array]) -> Working:
     """z_i and w_i at a linear predictor."""
+    design = by_position(design)
     trials = trials_of(design)
     y = design.response if trials is None else design.response / trials
     slope = np.maximum(mean_slope(design, eta, aux), NOTHING)

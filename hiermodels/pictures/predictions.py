@@ -19,20 +19,27 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy.special import ndtri
 
-from hiermodels.design import Design
-from hiermodels.errors import DataError, UnknownNameError, lookup, some_rows
-from hiermodels.numbers.checks import Checks, statistic
+from hiermodels.design import Design, no_numbers
+from hiermodels.errors import (
+    DataError,
+    NotAvailableError,
+    UnknownNameError,
+    lookup,
+    some_rows,
+)
+from hiermodels.numbers.checks import Checks, statistics
 from hiermodels.numbers.draws import POINT
 from hiermodels.numbers.expected import mean_exists
 from hiermodels.numbers.prediction import (
     FEW_VALUES,
-    KINDS,
     LINEAR,
     TARGETS,
     axis_values,
     block_constant,
+    chosen_kind,
     is_number,
     is_several,
+    kind_words,
     predictor,
     predictors,
 )
@@ -55,6 +62,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PredictionPlots",
+    "draw_categories",
     "draw_checks",
     "draw_level_statistics",
     "draw_ppc",
@@ -101,7 +109,7 @@ class PredictionPlots(SamplerPlots):
         group: str | None = None,
         by: str | None = None,
         target: str | None = None,
-        kind: str = "mean",
+        kind: str | None = None,
         at: Mapping[str, Any] | None = None,
         panels: bool = False,
         ribbons: bool | None = None,
@@ -140,7 +148,8 @@ class PredictionPlots(SamplerPlots):
             Add the interval of new responses.
         kind
             ``"mean"``, ``"link"``, or of an ordinal response ``"probability"``: a line for each
-            category.
+            category. None is the mean, of categories that are words the probabilities, with a
+            panel for each level of ``group``.
         """
         wide = target or "population"
         if wide not in ("population", "marginal"):
@@ -149,6 +158,8 @@ class PredictionPlots(SamplerPlots):
                 "the levels of a factor are group='site'"
             )
         fit, design = self.fit, self.fit.design
+        panels = panels or (kind is None and not design.family.has_mean and group is not None)
+        kind = chosen_kind(design, kind)
         held = held_values(design, x, group=group, by=by, kind=kind, panels=panels, at=at)
         ribbons = with_ribbons(design, group, ribbons=ribbons, panels=panels, ax=ax)
         numbers: dict[str, Any] = {"kind": kind, "point": point, "ci_prob": ci_prob}
@@ -222,6 +233,8 @@ class PredictionPlots(SamplerPlots):
         fit = self.fit
         found = fit.residuals(kind)
         name, against = beside_residuals(found, fit.design.rows.frame, x)
+        if x is None and not fit.design.family.has_mean:
+            name = "linear predictor"
         return draw_residuals(against, found["residual"], x=name, kind=kind, ax=ax)
 
     def qq(
@@ -260,17 +273,29 @@ class PredictionPlots(SamplerPlots):
 
         ``group`` shows ``stat``, by default the mean, of each of its levels.
         """
-        fit = self.fit
+        fit, design = self.fit, self.fit.design
         if group is not None:
+            if stat is None and not design.family.has_mean:
+                raise NotAvailableError(
+                    f"{no_numbers(design)}: stat= takes a function of their labels, and "
+                    "fit.ppc(group=) has the share of each"
+                )
             return draw_level_statistics(
-                fit.ppc(stat or "mean", group, new_group=new_group), group=group, ax=ax
+                fit.ppc(stat, group, new_group=new_group), group=group, ax=ax
             )
         made = fit.posterior_predictive(draws if stat is None else 1000, new_group=new_group)
+        if stat is None and design.categories and design.family.categories:
+            return draw_categories(
+                *(in_positions(design, y) for y in (design.observed, made)),
+                labels=design.categories,
+                name=design.response_name,
+                ax=ax,
+            )
         if stat is None:
-            return draw_ppc(fit.design.response, made, name=fit.design.response_name, ax=ax)
-        function, name = statistic(stat)
+            return draw_ppc(design.observed, made, name=design.response_name, ax=ax)
+        ((function, name),) = statistics(design, stat)
         return draw_statistic(
-            float(function(fit.design.response)), np.asarray(function(made)), name=name, ax=ax
+            float(function(design.observed)), np.asarray(function(made)), name=name, ax=ax
         )
 
     def check(self) -> Array:
@@ -386,11 +411,7 @@ def title_words(fit: Fit, target: str, kind: str, group: str | None, *, told: bo
 
     ``told`` adds that the mean over groups, which is not drawn, is another.
     """
-    what = (
-        "mean share of successes"
-        if fit.design.trials is not None and kind == "mean"
-        else (KINDS[kind])
-    )
+    what = kind_words(fit.design, kind)
     more = " (the mean over groups differs: target='marginal')" if told else ""
     if group is None:
         return f"{what}, target {target}: {TARGETS[target]}{more}"
@@ -415,7 +436,7 @@ def observed_points(
         return None
     design = fit.design
     frame = design.rows.frame
-    y = design.response if design.trials is None else design.response / design.trials
+    y = design.observed if design.trials is None else design.response / design.trials
     labels = () if group is None else design.block(group).factor
     names = [x, *labels] if by is None else [x, by]
     found = frame[list(dict.fromkeys(names))].copy()
@@ -1081,6 +1102,39 @@ def draw_qq(values: Array, *, what: str, ax: Axes | None = None) -> Axes:
     axis.plot(expected, expected, color=INK, linewidth=1.0, linestyle=(0, (5, 3)), zorder=2)
     axis.plot(expected, z, "o", color=BLUE, ms=3.5 if n <= MANY_POINTS else 2, mew=0, zorder=3)
     finish_axis(axis, "normal quantile", shorten(what, 40))
+    return axis
+
+
+def in_positions(design: Design, y: Array) -> Array:
+    """Ordered categories as the user has them by their positions."""
+    labels = design.in_users_words(np.arange(design.n_thresholds + 1))
+    return np.sum([k * (y == label) for k, label in enumerate(labels)], axis=0)
+
+
+def draw_categories(
+    observed: Array, made: Array, *, labels: Sequence[Any], name: str, ax: Axes | None = None
+) -> Axes:
+    """Rows in each category, and in the data that the model makes: a bar, median and 95 %."""
+    axis = ax if ax is not None else plt.subplots(figsize=(5.6, 3.8), layout="constrained")[1]
+    k = len(labels)
+    at = np.arange(k)
+    counts = np.array([np.bincount(row, minlength=k) for row in made])
+    lower, middle, upper = np.quantile(counts, [0.025, 0.5, 0.975], axis=0)
+    axis.bar(at, np.bincount(observed, minlength=k), width=0.6, color=LIGHT_BLUE, zorder=2)
+    axis.vlines(at, lower, upper, color=INK, linewidth=1.8, zorder=3)
+    axis.plot(at, middle, "o", color=INK, markersize=4, zorder=4)
+    axis.set_xticks(at, [shorten(label, 16) for label in labels], parse_math=False)
+    axis.set_ylim(bottom=0)
+    finish_axis(axis, name, "rows")
+    legend(
+        axis,
+        {
+            "data": Patch(color=LIGHT_BLUE),
+            f"made by the model, {len(made)} draws (median, 95 %)": Line2D(
+                [], [], color=INK, marker="o", markersize=4, lw=1.8
+            ),
+        },
+    )
     return axis
 
 

@@ -322,10 +322,24 @@ def numeric_predictor(design: Design) -> str | None:
     return None
 
 
+def probabilities_picture(fit: Fit, x: str, ci_prob: float) -> Picture:
+    """Of categories that are words."""
+    return Picture(
+        name="predictions",
+        draw=lambda: fit.plot.predictions(x, ci_prob=ci_prob),
+        alt=f"Probability of each category of {fit.design.response_name} along {x}, with its "
+        f"{percent(ci_prob)} band.",
+        caption=f"Probability of each category along {x}, group effects at zero.",
+    )
+
+
 def predictions_picture(fit: Fit, x: str, ci_prob: float) -> Iterable[Block]:
     blocks = fit.design.blocks
     small = len(blocks) == 1 and blocks[0].n_levels <= LINES
     group = blocks[0].name if small else None
+    if not fit.design.family.has_mean:
+        yield probabilities_picture(fit, x, ci_prob)
+        return
     found = answer(lambda: fit.predict(fit.grid(x, n=2), ci_prob=ci_prob))
     if isinstance(found, str):
         return

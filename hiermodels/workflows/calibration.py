@@ -10,6 +10,7 @@ Source: Talts, Betancourt, Simpson, Vehtari & Gelman 2018, arXiv 1804.06788.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ import numpy as np
 from scipy import stats
 
 from hiermodels.design import Design
+from hiermodels.errors import GroupingWarning
 from hiermodels.families import FAMILIES
 from hiermodels.fitting import Model
 from hiermodels.prior_predictive import draw_priors, draw_responses
@@ -96,9 +98,12 @@ def calibrate(
     for number in range(replications):
         truth = simulate(model, rng)
         design = replace(model.design, response=truth.response)
-        fit = Model.of(design, model.priors).fit(
-            random_seed=number, engine=engine, draws=500, progressbar=False
-        )
+        with warnings.catch_warnings():
+            # a response that was drawn may leave out a category
+            warnings.simplefilter("ignore", GroupingWarning)
+            fit = Model.of(design, model.priors).fit(
+                random_seed=number, engine=engine, draws=500, progressbar=False
+            )
         posterior = fit.idata["posterior"]
         pairs = list(ranked_quantities(design, truth.values))
         names = [name for name, _, _ in pairs]
