@@ -12,11 +12,11 @@ import pandas as pd
 from hiermodels.design import Design
 from hiermodels.errors import DataError, NotAvailableError, UnknownNameError, lookup
 from hiermodels.labels.tables import estimate_columns, heading
+from hiermodels.numbers.averages import LINEAR
 from hiermodels.numbers.checks import AVERAGED, enough_draws
 from hiermodels.numbers.draws import Draws, Interval, summarise
 from hiermodels.numbers.prediction import (
     KINDS,
-    LINEAR,
     TARGETS,
     Cells,
     NewRows,
@@ -118,7 +118,17 @@ def predict_table(ask: Prediction, *, ci_prob: float) -> Table:
         {**shown, **estimate_columns(found)},
         index=frame.index,
         title=titled("Predictions", ask, ci_prob),
-        note=" ".join(n for n in (target_note(ask), outside_note(found)) if n),
+        note=" ".join(n for n in (target_note(ask), outside_note(found), beyond_note(found)) if n),
+    )
+
+
+def beyond_note(found: Interval) -> str:
+    """That a mean over groups is too large for a number, where that is so."""
+    if np.isfinite(found.estimate).all() and np.isfinite(found.upper).all():
+        return ""
+    return (
+        "A dash stands for a mean over groups that is too large for a number: their sds are large "
+        "on the log scale."
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from hiermodels.design import INTERCEPT, Block, Design
 from hiermodels.families import Parameter
+from hiermodels.numbers.averages import BEYOND
 from hiermodels.numbers.draws import (
     ENOUGH,
     Draws,
@@ -285,7 +286,11 @@ def variance_table(
         columns |= interval_columns("cv2", summarise(relative, center="median", ci_prob=ci_prob))
     words = scale_words(design, parts)
     return Table(
-        {"component": [r[0] for r in rows], "term": [r[1] for r in rows], **columns},
+        without_beyond(
+            {"component": [r[0] for r in rows], "term": [r[1] for r in rows], **columns},
+            parts,
+            ci_prob,
+        ),
         title=heading(
             f"Variance components{words}", "mean of % and mean, median of the rest", ci_prob
         ),
@@ -307,10 +312,42 @@ def cv2_words(parts: Components) -> str:
 
 def scale_notes(parts: Components, shares: Array) -> list[str]:
     """What the numbers of the data scale rest on."""
-    if parts.scale != "data":
-        return []
-    error = float(monte_carlo_error(shares).max())
-    return [f"From {parts.n} draws: Monte Carlo error of a percentage at most {error:.1g}."]
+    found = []
+    if parts.scale == "data":
+        error = float(monte_carlo_error(shares).max())
+        found.append(
+            f"From {parts.n} draws: Monte Carlo error of a percentage at most {error:.1g}."
+        )
+    if parts.scale != "linear" and (beyond := beyond_draws(parts)).any():
+        what = "mean response" if parts.scale == "latent" else "mean or variance of the response"
+        found.append(
+            f"In {100 * beyond.mean():.2g} % of the draws the {what} over all possible groups is "
+            "too large for a number (a dash): the sds of the groups are large on the log scale. "
+            "Shares are right."
+        )
+    return found
+
+
+def beyond_draws(parts: Components) -> Array:
+    """The draws in which a mean or variance is too large for a number: (S,)."""
+    known = np.nan_to_num(parts.mean) < BEYOND
+    return ~known if parts.beyond is None else parts.beyond | ~known
+
+
+def without_beyond(columns: Mapping[str, Any], parts: Components, ci_prob: float) -> dict[str, Any]:
+    """Numbers that are too large are missing; those draws have the largest values of all."""
+    if parts.scale == "linear" or not (beyond := beyond_draws(parts)).any():
+        return dict(columns)
+    tail = (1 - ci_prob) / 2
+    reached = {"_upper": beyond.mean() > tail, "_lower": beyond.mean() > 1 - tail}
+    found = dict(columns)
+    names = ("mean", "sd", "variance", "cv2") if parts.scale == "data" else ("mean", "cv2")
+    for name in (n for n in names if n in columns):
+        for end in ("", "_lower", "_upper"):
+            values = np.asarray(columns[f"{name}{end}"], dtype=float)
+            own = name in ("sd", "variance") and reached.get(end, beyond.mean() > 0.5)
+            found[f"{name}{end}"] = np.where(own | (values > 0.9 * BEYOND), np.nan, values)
+    return found
 
 
 def relative_variances(
@@ -318,7 +355,7 @@ def relative_variances(
 ) -> Array:
     """CV2 of each row of the table: (S, rows)."""
     if parts.scale == "latent":
-        return np.expm1(np.minimum(variances, 700))
+        return np.expm1(np.minimum(variances, np.log(BEYOND)))
     if parts.relative is None or parts.relative_total is None:
         return cv2(variances, parts.mean[:, None])
     common = parts.common / parts.mean**2

@@ -21,12 +21,12 @@ from scipy.special import ndtri
 
 from hiermodels.design import Design
 from hiermodels.errors import DataError, UnknownNameError, lookup, some_rows
+from hiermodels.numbers.averages import LINEAR
 from hiermodels.numbers.checks import Checks, statistic
 from hiermodels.numbers.expected import mean_exists
 from hiermodels.numbers.prediction import (
     FEW_VALUES,
     KINDS,
-    LINEAR,
     TARGETS,
     axis_values,
     block_constant,
