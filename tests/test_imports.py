@@ -48,6 +48,7 @@ ORDER = [
     "numbers.prior_density",
     "numbers.effects",
     "numbers.points",
+    "numbers.averages",
     "numbers.expected",
     "numbers.variance",
     "numbers.icc",

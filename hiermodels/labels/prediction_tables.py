@@ -12,10 +12,10 @@ import pandas as pd
 from hiermodels.design import Design
 from hiermodels.errors import DataError, NotAvailableError, UnknownNameError, lookup
 from hiermodels.labels.tables import MEDIAN_INSTEAD, estimate_columns, heading, with_dashes
+from hiermodels.numbers.averages import LINEAR
 from hiermodels.numbers.checks import AVERAGED, enough_draws
-from hiermodels.numbers.draws import POINT, Draws, averages, point_words, summarise
+from hiermodels.numbers.draws import POINT, Draws, Interval, averages, point_words, summarise
 from hiermodels.numbers.prediction import (
-    LINEAR,
     TARGETS,
     Cells,
     NewRows,
@@ -147,6 +147,16 @@ def finished(table: Table, *asks: Prediction) -> Table:
     return with_dashes(table, known, instead=instead)
 
 
+def beyond_note(found: Interval) -> str:
+    """That a mean over groups is too large for a number, where that is so."""
+    if np.isfinite(found.upper).all():
+        return ""
+    return (
+        "A dash stands for a mean over groups that is too large for a number: their sds are large "
+        "on the log scale."
+    )
+
+
 def predict_table(ask: Prediction, *, point: str = POINT, ci_prob: float) -> Table:
     """A row for each row: the columns that predict, then estimate, sd, lower, upper."""
     if ask.kind == "probability" and ask.category is None:
@@ -158,7 +168,7 @@ def predict_table(ask: Prediction, *, point: str = POINT, ci_prob: float) -> Tab
         {**{c: frame[c] for c in frame.columns if c not in columns}, **columns},
         index=frame.index,
         title=titled("Predictions", ask, shown.point, ci_prob),
-        note=target_note(ask),
+        note=" ".join(n for n in (target_note(ask), beyond_note(found)) if n),
     )
     return finished(table, ask)
 

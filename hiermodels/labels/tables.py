@@ -15,6 +15,7 @@ import pandas as pd
 
 from hiermodels.design import INTERCEPT, Block, Design
 from hiermodels.families import Parameter
+from hiermodels.numbers.averages import BEYOND
 from hiermodels.numbers.draws import (
     ENOUGH,
     POINT,
@@ -94,8 +95,8 @@ def with_dashes[T: Table](
     empty where it is only these draws that cannot average it. ``instead`` names what there is.
     """
     shown = printed_columns(list(table.columns))
-    means = any((table[n].isna() & table[low].notna()).any() for n, low, _ in shown if low)
-    sds = {"sd", "lower"} <= set(table.columns) and (table["sd"].isna() & table["lower"].notna())
+    means = any((table[n].isna() & table[high].notna()).any() for n, _, high in shown if high)
+    sds = {"sd", "upper"} <= set(table.columns) and (table["sd"].isna() & table["upper"].notna())
     words = [*(["a mean"] if means else []), *(["an sd"] if np.any(sds) else [])]
     if not words:
         return table
@@ -353,7 +354,11 @@ def variance_table(
             "cv2", summarise(relative, point=point, ci_prob=ci_prob, exists=finite)
         )
     frame = pd.DataFrame(
-        {"component": [r[0] for r in rows], "term": [r[1] for r in rows], **columns}
+        without_beyond(
+            {"component": [r[0] for r in rows], "term": [r[1] for r in rows], **columns},
+            parts,
+            ci_prob,
+        )
     )
     mean = None
     if np.isfinite(parts.mean).all():
@@ -373,24 +378,28 @@ def variance_table(
         title=heading(f"Variance components{scale_words(design, parts)}", point, ci_prob),
         note=" ".join(notes),
     )
+    found = with_dashes(found, NOTHING if finite else heavy)
     if mean is not None:
         found.attrs["mean"] = {
             name: float(getattr(mean, name)) for name in ("estimate", "lower", "upper")
         }
-    return with_dashes(found, NOTHING if finite else heavy)
+    return found
 
 
 def mean_words(design: Design, parts: Components, mean: Interval | None) -> list[str]:
     """The mean response, which CV2 and the noise of a log link are relative to; if it has one."""
     if mean is None:
         return []
-    lower, upper, which = float(mean.lower), float(mean.upper), ""
+    estimate, lower, upper = (
+        float(v) if v < 0.9 * BEYOND else np.nan for v in (mean.estimate, mean.lower, mean.upper)
+    )
+    which = ""
     if parts.scale != "linear":
         which = " over all possible groups"
     if parts.scale == "latent" and lower == upper:  # one that the user gave
         lower, upper, which = np.nan, np.nan, ", as given"
     share = "the share of successes in " if trials_of(design) is not None else ""
-    number = format_interval(float(mean.estimate), lower, upper)
+    number = format_interval(estimate, lower, upper)
     return [f"Mean of {share}{design.response_name}{which}: {number}."]
 
 
@@ -457,10 +466,42 @@ def cv2_words(parts: Components) -> str:
 
 def scale_notes(parts: Components, shares: Array) -> list[str]:
     """What the numbers of the data scale rest on."""
-    if parts.scale != "data":
-        return []
-    error = float(monte_carlo_error(shares, of=np.median).max())
-    return [f"From {parts.n} draws: Monte Carlo error of a percentage at most {error:.1g}."]
+    found = []
+    if parts.scale == "data":
+        error = float(monte_carlo_error(shares, of=np.median).max())
+        found.append(
+            f"From {parts.n} draws: Monte Carlo error of a percentage at most {error:.1g}."
+        )
+    if parts.scale != "linear" and (beyond := beyond_draws(parts)).any():
+        what = "mean response" if parts.scale == "latent" else "mean or variance of the response"
+        found.append(
+            f"In {100 * beyond.mean():.2g} % of the draws the {what} over all possible groups is "
+            "too large for a number (a dash): the sds of the groups are large on the log scale. "
+            "Shares are right."
+        )
+    return found
+
+
+def beyond_draws(parts: Components) -> Array:
+    """The draws in which a mean or variance is too large for a number: (S,)."""
+    known = np.nan_to_num(parts.mean) < BEYOND
+    return ~known if parts.beyond is None else parts.beyond | ~known
+
+
+def without_beyond(columns: Mapping[str, Any], parts: Components, ci_prob: float) -> dict[str, Any]:
+    """Numbers that are too large are missing; those draws have the largest values of all."""
+    if parts.scale == "linear" or not (beyond := beyond_draws(parts)).any():
+        return dict(columns)
+    tail = (1 - ci_prob) / 2
+    reached = {"_upper": beyond.mean() > tail, "_lower": beyond.mean() > 1 - tail}
+    found = dict(columns)
+    names = ("mean", "sd", "variance", "cv2") if parts.scale == "data" else ("mean", "cv2")
+    for name in (n for n in names if n in columns):
+        for end in ("", "_lower", "_upper"):
+            values = np.asarray(columns[f"{name}{end}"], dtype=float)
+            own = name in ("sd", "variance") and reached.get(end, beyond.mean() > 0.5)
+            found[f"{name}{end}"] = np.where(own | (values > 0.9 * BEYOND), np.nan, values)
+    return found
 
 
 def relative_variances(
@@ -468,7 +509,7 @@ def relative_variances(
 ) -> Array:
     """CV2 of each row of the table: (S, rows)."""
     if parts.scale == "latent":
-        return np.expm1(np.minimum(variances, 700))
+        return np.expm1(np.minimum(variances, np.log(BEYOND)))
     if parts.relative is None or parts.relative_total is None:
         return cv2(variances, parts.mean[:, None])
     common = parts.common / parts.mean**2

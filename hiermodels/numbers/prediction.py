@@ -17,7 +17,6 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -44,6 +43,7 @@ from hiermodels.errors import (
 )
 from hiermodels.formula import Formula
 from hiermodels.numbers import predictive
+from hiermodels.numbers.averages import BEYOND, averaged
 from hiermodels.numbers.draws import (
     POINT,
     Draws,
@@ -95,12 +95,6 @@ KINDS = {
 }
 #: Numbers that a piece of (draws, rows) may have.
 PIECE = 4_000_000
-#: Nodes of Gauss-Hermite quadrature over the sum of the group effects.
-NODES = 41
-#: The same for a parameter of the family that has group effects of its own.
-OTHER_NODES = 15
-#: Families whose mean is linear in eta.
-LINEAR = ("gaussian", "student")
 #: Values of a column up to which a grid has them all instead of evenly spaced ones.
 FEW_VALUES = 6
 
@@ -660,29 +654,14 @@ def marginal_mean(
     of: Given,
     moment: Callable[[Mapping[str, Array], Given], Array] = predictive.mean,
 ) -> Array:
-    """E[y], or another moment, over Normal(eta, spread) of each linear predictor.
-
-    By Gauss-Hermite quadrature.
-    """
-    wide = [name for name, spread in spreads.items() if (spread > 0).any()]
-    if wide == [""] and of.family.name in LINEAR:
-        wide = []
-    total = np.zeros_like(etas[""])
-    rules = [quadrature(NODES if not name else OTHER_NODES) for name in wide]
-    for points in product(*rules):
-        weight = float(np.prod([w for _, w in points]))
-        moved = etas | {
-            name: etas[name] + node * np.sqrt(spreads[name])
-            for name, (node, _) in zip(wide, points, strict=True)
-        }
-        total += weight * moment(moved, of)
-    return total
-
-
-def quadrature(n: int) -> list[tuple[float, float]]:
-    """Nodes and weights for a standard normal variable."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(n)
-    return list(zip(nodes.tolist(), (weights / weights.sum()).tolist(), strict=True))
+    """E[y], or another moment, over Normal(eta, spread) of each linear predictor."""
+    return averaged(
+        lambda moved: moment(moved, of),
+        etas,
+        spreads,
+        of.family,
+        cuts=of.constants.get("threshold"),
+    )
 
 
 def summaries(ask: Prediction, *, point: str = POINT, ci_prob: float) -> Interval:
@@ -695,11 +674,16 @@ def summaries(ask: Prediction, *, point: str = POINT, ci_prob: float) -> Interva
         for at, v in prediction_draws(ask)
     ]
     return Interval(
-        estimate=np.concatenate([f.estimate for f in found]),
-        sd=np.concatenate([f.sd for f in found]),
-        lower=np.concatenate([f.lower for f in found]),
-        upper=np.concatenate([f.upper for f in found]),
+        estimate=known(np.concatenate([f.estimate for f in found])),
+        sd=known(np.concatenate([f.sd for f in found])),
+        lower=known(np.concatenate([f.lower for f in found])),
+        upper=known(np.concatenate([f.upper for f in found])),
     )
+
+
+def known(values: Array) -> Array:
+    """Not a number where a mean is beyond all of them, or an average of such means."""
+    return np.where(values > BEYOND * 1e-4, np.nan, values)
 
 
 def means_exist(ask: Prediction) -> Array:

@@ -135,6 +135,9 @@ class Components:
     ``common`` and ``mean`` (S,) the residual variance, V_f, and the mean response over the rows.
     ``sets`` are the variances of sets of factors, where they are not sums; ``relative`` (S, K + 1)
     and ``relative_between`` are CV2 where they are not variances over the squared mean.
+
+    ``beyond`` (S,) are the draws whose variances are too large for a number: they are in a unit of
+    their own there, in which shares are right. No ``mean`` is above `BEYOND`, which stands for it.
     """
 
     labels: tuple[tuple[str, str], ...]
@@ -147,6 +150,7 @@ class Components:
     sets: dict[tuple[str, ...], Array] = field(default_factory=dict)
     relative: Array | None = None
     relative_total: Array | None = None
+    beyond: Array | None = None
 
     @property
     def n(self) -> int:
@@ -286,6 +290,7 @@ def data_components(design: Design, draws: Draws, points: Points) -> Components:
             [relative, relative_whole - relative.sum(axis=1), found.relative_noise]
         ),
         relative_total=relative_whole + found.relative_noise,
+        beyond=found.beyond,
     )
 
 

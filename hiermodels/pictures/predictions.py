@@ -27,12 +27,12 @@ from hiermodels.errors import (
     lookup,
     some_rows,
 )
+from hiermodels.numbers.averages import LINEAR
 from hiermodels.numbers.checks import Checks, statistics
 from hiermodels.numbers.draws import POINT
 from hiermodels.numbers.expected import mean_exists
 from hiermodels.numbers.prediction import (
     FEW_VALUES,
-    LINEAR,
     TARGETS,
     axis_values,
     block_constant,
