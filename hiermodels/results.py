@@ -441,6 +441,9 @@ class Fit:
         groups
             For ``target="group"``: the factors whose effects count, with those they are nested
             in; None takes all.
+        point
+            ``"median"`` or ``"mean"`` of the draws. A new response that is counted, and a
+            probability, have their average in a column ``mean``.
         draws
             Give the draws, a `xarray.DataArray` (chain, draw, row), instead of a table; its
             ``attrs`` name target and kind.
