@@ -128,7 +128,7 @@ def test_how_often_the_verdicts_are_right(levels, n):
     assert much[0] > 0.9
     assert much[1] == 0
     if levels * n >= 1000:
-        assert none[1] > 0.5  # a rule that cannot say no is no rule
+        assert none[1] > 0.3  # a rule that cannot say no is no rule
 
 
 def test_few_levels_have_no_verdict():

@@ -5,7 +5,7 @@ the threshold t is by default a tenth of the residual sd, on the scale of the li
 p = P(sd < t | y), q = P(sd < t) before the data, and a limit of 0.05,
 
     yes   p <= 0.05                                       the sd matters
-    no    p >= 1/2  and  p (1 - q) / (q (1 - p)) >= 20    it does not, by the data
+    no    p >= 0.8  and  p (1 - q) / (q (1 - p)) >= 20    it does not, by the data
 
 and neither of fewer than five levels, whose sd rests on its prior. The posterior of an sd keeps a
 tail that 95 % below t hardly ever cut off: the Bayes factor says what the data add. How often each
@@ -39,6 +39,8 @@ type Array = np.ndarray
 TENTH = 0.1
 #: The default limit: of a probability, and the inverse of a Bayes factor.
 LIMIT = 0.05
+#: How likely an sd below the threshold is at least, where the verdict is no.
+PROBABLE = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,7 @@ class Left:
             return "undecided"
         if self.p_below <= limit:
             return "yes"
-        return "no" if self.p_below >= 0.5 and self.evidence >= 1 / limit else "undecided"
+        return "no" if self.p_below >= PROBABLE and self.evidence >= 1 / limit else "undecided"
 
     @property
     def verdict(self) -> str:

@@ -585,7 +585,7 @@ def notes(steps: dict[str, Step], scores: Scores, factor: str, *, logo: bool) ->
         ", with their standard error.",
         "p: of coefficients the share of draws farther out than zero; of intercepts and slopes the "
         "probability that their sd is less than a tenth of the residual one; yes: it is below the "
-        "limit; no: it is 1/2 or more, by a Bayes factor of one over the limit; neither of "
+        "limit; no: it is 0.8 or more, by a Bayes factor of one over the limit; neither of "
         f"fewer than {FEW_LEVELS} levels.",
         *change_notes(steps, factor),
     ]
