@@ -141,3 +141,13 @@ def test_new_rows_of_a_nullable_column_that_miss_a_value_are_named():
     rows = pd.DataFrame({"x": pd.array([100, None], dtype="Int8")})
     with pytest.raises(ValueError, match="misses 'x' in row 1"):
         encode_rows(fit, rows, target="population", kind="mean", factors=frozenset(), redraw=False)
+
+
+def test_bambi_is_given_float64():
+    """Its matrix is ours; the labels of a factor stay whole numbers."""
+    data = frame("int8").assign(h=np.repeat(np.arange(2, dtype="int8"), 10))
+    model = Model("y ~ x:z + C(h) + (1 | g)", data)
+    bambi = model.to_bambi()
+    common = np.asarray(bambi.parameters["mu"].design.common.design_matrix)
+    assert common[:, 1:] == pytest.approx(model.design.common.values)
+    assert bambi.data["g"].tolist() == data["g"].tolist()

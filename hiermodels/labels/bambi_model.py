@@ -10,15 +10,18 @@ so that the posterior is the same. Nested factors have the cells without rows, t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hiermodels.columns import namespace
 from hiermodels.design import INTERCEPT, Design
 from hiermodels.distributions import Prior
 from hiermodels.errors import NotAvailableError
+from hiermodels.numbers.prediction import columns_in, is_number, predictor_text, predictors
 from hiermodels.priors import ParameterPrior, Priors
 
 __all__ = ["build_bambi"]
@@ -53,7 +56,7 @@ def build_bambi(design: Design, priors: Priors) -> Any:
     family, names = FAMILIES[design.family.name]
     model = bambi.Model(
         formula(design),
-        design.rows.frame,
+        in_float64(design),
         family=family,
         link=design.family.link,
         auto_scale=False,
@@ -67,6 +70,19 @@ def build_bambi(design: Design, priors: Priors) -> Any:
         chosen[name] = bambi_prior([mirrored(prior) if name == "psi" else prior.given])
     model.set_priors(chosen)
     return model
+
+
+def in_float64(design: Design) -> pd.DataFrame:
+    """The rows with the numbers that predict as float64, for Bambi computes in what it is given.
+
+    Labels stay as they are: grouping factors, and what stands in ``C(x)``.
+    """
+    frame = design.rows.frame
+    labels = {part for b in design.blocks for part in b.factor}
+    text = predictor_text(design)
+    labels |= set(columns_in(design, " ".join(re.findall(r"\b[CST]\s*\(([^()]*)", text))))
+    numbers = [c for c in predictors(design) if is_number(frame[c]) and c not in labels]
+    return frame.astype(dict.fromkeys(numbers, "float64"))
 
 
 def check(design: Design) -> None:
