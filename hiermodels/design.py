@@ -26,6 +26,7 @@ import pandas as pd
 from hiermodels.columns import (
     INTERCEPT,
     Columns,
+    Dropped,
     Encoder,
     drop_column,
     evaluate,
@@ -428,6 +429,12 @@ def join_columns(
         center=np.concatenate([piece.center for piece in pieces]),
         scale=np.concatenate([piece.scale for piece in pieces]),
         encoders=tuple(e for piece in pieces for e in piece.encoders),
+        dropped=Dropped(
+            **{
+                name: tuple(dict.fromkeys(x for p in pieces for x in getattr(p.dropped, name)))
+                for name in ("terms", "columns", "cells")
+            }
+        ),
     )
 
 

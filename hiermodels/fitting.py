@@ -16,8 +16,9 @@ from hiermodels.design import SE, WEIGHTS, Design, build_design, parameter_formu
 from hiermodels.engines import Choice, choose_engine, row_by_row
 from hiermodels.errors import lookup
 from hiermodels.families import family as find_family
+from hiermodels.findings import Findings, warn_of
 from hiermodels.formula import Formula, parse
-from hiermodels.nesting import Findings, find_nesting, warn_of
+from hiermodels.nesting import find_nesting
 from hiermodels.numbers.diagnostics import diagnose
 from hiermodels.posterior import reported_names
 from hiermodels.prior_predictive import prior_predictive
