@@ -15,6 +15,7 @@ from hiermodels.data import select_rows
 from hiermodels.design import SE, WEIGHTS, Design, build_design, parameter_formulas
 from hiermodels.engines import Choice, choose_engine, row_by_row
 from hiermodels.errors import lookup
+from hiermodels.exactness import check_not_exact
 from hiermodels.families import family as find_family
 from hiermodels.findings import Findings, warn_of
 from hiermodels.formula import Formula, parse
@@ -110,6 +111,7 @@ class Model:
             extra={name: v for name, v in extra.items() if v is not None},
         )
         self.design: Design = build_design(parsed, rows, chosen, extras=extras)
+        check_not_exact(self.design)
         self.priors: Priors = build_priors(self.design, priors)
 
     @classmethod

@@ -20,6 +20,7 @@ ORDER = [
     "columns",
     "response",
     "design",
+    "exactness",
     "merging",
     "printing",
     "findings",
