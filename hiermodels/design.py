@@ -16,7 +16,7 @@ are centred in X alone, and scaled nowhere.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -301,6 +301,7 @@ def build_design(
     DataError
         A response, a column or a grouping factor that the model cannot use.
     """
+    rows = counted_rows(rows)
     frame = rows.frame
     response = read_response(formula, frame, family)
     mean = build_predictor(formula, frame)
@@ -328,6 +329,14 @@ def build_design(
     check_known_errors(design)
     check_blocks(design)
     return design
+
+
+def counted_rows(rows: Rows) -> Rows:
+    """Without rows of weight zero: a row that counts no times is no row."""
+    weights = optional(rows.frame, WEIGHTS, check_weights)
+    if weights is None or (weights > 0).all():
+        return rows
+    return replace(rows, frame=rows.frame[weights > 0])
 
 
 def build_predictor(formula: Formula, frame: pd.DataFrame, *, parameter: str = "") -> Predictor:

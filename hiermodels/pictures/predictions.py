@@ -262,12 +262,12 @@ class PredictionPlots(SamplerPlots):
             return draw_level_statistics(
                 fit.ppc(stat or "mean", group, new_group=new_group), group=group, ax=ax
             )
-        made = fit.posterior_predictive(draws if stat is None else 1000, new_group=new_group)
+        observed, made = fit.made_as_counted(draws if stat is None else 1000, new_group=new_group)
         if stat is None:
-            return draw_ppc(fit.design.response, made, name=fit.design.response_name, ax=ax)
+            return draw_ppc(observed, made, name=fit.design.response_name, ax=ax)
         function, name = statistic(stat)
         return draw_statistic(
-            float(function(fit.design.response)), np.asarray(function(made)), name=name, ax=ax
+            float(function(observed)), np.asarray(function(made)), name=name, ax=ax
         )
 
     def check(self) -> Array:
