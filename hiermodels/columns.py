@@ -22,10 +22,12 @@ from hiermodels.data import all_finite, is_plain
 from hiermodels.errors import DataError, some_rows
 from hiermodels.families import squeeze
 from hiermodels.formula import NUMPY_FUNCTIONS, Formula
+from hiermodels.rank import relations
 
 __all__ = [
     "INTERCEPT",
     "Columns",
+    "Dropped",
     "Evaluated",
     "evaluate",
     "namespace",
@@ -38,6 +40,10 @@ type Array = np.ndarray
 type Encoder = Callable[[pd.DataFrame], Array]
 
 INTERCEPT = "Intercept"
+#: A difference between combinations of columns that is rounding.
+NEAR = 1e-6
+#: Empty cells that a message names.
+CELLS = 3
 
 
 class LevelMean:
@@ -93,6 +99,19 @@ def namespace() -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """What the formula has and the matrix has not. Made by `evaluate`, read by `identification`.
+
+    ``terms`` of one level have no column at all; ``columns`` of a product of categories are those
+    that nothing but an empty cell of ``cells`` would tell from the others.
+    """
+
+    terms: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
     """A matrix with names. Made here, read by every stage.
 
@@ -107,6 +126,7 @@ class Columns:
     center: Array
     scale: Array
     encoders: tuple[Encoder, ...]
+    dropped: Dropped = Dropped()
 
     @property
     def standardised(self) -> Array:
@@ -132,6 +152,7 @@ class Evaluated:
     offset: Array
     encoder: Encoder
     offset_encoder: Encoder | None = None
+    dropped: Dropped = Dropped()
 
 
 def run_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Any:
@@ -149,11 +170,23 @@ def run_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Any:
             return DesignMatrices(in_float64(model_description(text)), frame, environment)
     except Exception as error:
         start = max(formula.text.find(text), 0)
+        problem = one_label(formula, frame) or str(error) or type(error).__name__
         raise formula.error(
-            f"cannot evaluate {text!r}: {str(error) or type(error).__name__}",
+            f"cannot evaluate {text!r}: {problem}",
             start=start,
             stop=start + (len(text) if text in formula.text else len(formula.text)),
         ) from error
+
+
+def one_label(formula: Formula, frame: pd.DataFrame) -> str:
+    """What is the matter where a product has a column of one label, or nothing."""
+    for name in formula.column_names:
+        if name in frame and not is_plain(frame[name]) and frame[name].nunique() == 1:
+            return (
+                f"{name!r} is {frame[name].iloc[0]!r} in every row, so that it has no product "
+                "with other columns. Leave it out, or check that the right rows were kept."
+            )
+    return ""
 
 
 def evaluate(formula: Formula, text: str, frame: pd.DataFrame) -> Evaluated:
@@ -199,6 +232,7 @@ def evaluate_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Evalu
     offset = no_offset(len(frame))
     names: list[str] = []
     dummy: list[bool] = []
+    crossed: list[bool] = []
     values: list[Array] = []
     for term in encoder.terms.values() if encoder is not None else ():
         matrix = np.asarray(term.data, dtype=float).reshape(len(frame), -1)
@@ -208,6 +242,7 @@ def evaluate_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Evalu
             continue
         names += term.labels
         dummy += [is_dummy(term)] * matrix.shape[1]
+        crossed += [len(categories(term)) > 1] * matrix.shape[1]
         values.append(matrix)
     stacked = np.hstack(values) if values else np.empty((len(frame), 0))
 
@@ -223,13 +258,92 @@ def evaluate_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Evalu
         kept = [new.slices[k] for k, term in encoder.terms.items() if term.kind == "offset"]
         return np.sum([np.asarray(new.design_matrix[:, s], float)[:, 0] for s in kept], axis=0)
 
-    return Evaluated(
+    terms = encoder.terms.values() if encoder is not None else ()
+    found = Evaluated(
         names=tuple(names),
         values=stacked,
         dummy=tuple(dummy),
         offset=offset,
         encoder=encode,
         offset_encoder=encode_offset if offset.any() else None,
+        dropped=Dropped(terms=tuple(t.name for t in terms if has_one_level(t))),
+    )
+    if not any(crossed):
+        return found
+    empty = tuple(dict.fromkeys(c for t in terms for c in empty_cells(categories(t))))
+    return without_empty(found, np.array(crossed), empty) if empty else found
+
+
+def categories(term: Any) -> list[Any]:
+    """The parts of a product that are categories."""
+    return [part for part in getattr(term, "components", []) if part.kind == "categoric"]
+
+
+def has_one_level(term: Any) -> bool:
+    """A category that is the same in all rows is no column beside the intercept."""
+    return term.kind != "offset" and np.shape(term.data)[1:] == (0,)
+
+
+def empty_cells(parts: list[Any]) -> list[str]:
+    """The combinations of the levels of several categories that no row has, ``a[x]:b[y]``."""
+    if len(parts) < 2:
+        return []
+    shape = [len(part.levels) for part in parts]
+    code = np.ravel_multi_index([level_numbers(part) for part in parts], shape)
+    seen = np.bincount(code, minlength=int(np.prod(shape))) > 0
+    empty = np.unravel_index(np.flatnonzero(~seen), shape)
+    return [
+        ":".join(f"{p.name}[{p.levels[k]}]" for p, k in zip(parts, cell, strict=True))
+        for cell in zip(*empty, strict=True)
+    ]
+
+
+def level_numbers(part: Any) -> Array:
+    """Which level each row has, by the row of the contrasts that it is coded as."""
+    contrasts = np.asarray(part.contrast_matrix.matrix, dtype=float)
+    one = np.cos(np.arange(1, contrasts.shape[1] + 1))  # a number that differs for each row
+    keys, rows = contrasts @ one, np.asarray(part.value, dtype=float) @ one
+    order = np.argsort(keys)
+    middles = (keys[order][1:] + keys[order][:-1]) / 2
+    return np.asarray(order[np.searchsorted(middles, rows)])
+
+
+def without_empty(found: Evaluated, crossed: Array, empty: tuple[str, ...]) -> Evaluated:
+    """Without the columns of products that an empty cell makes a combination of earlier ones.
+
+    As R, whose coefficient is NA. A new row must be as those of the data: where the columns left
+    out are not the same combination of the others, as in the empty cell itself, nothing is known.
+    """
+    intercept = found.names[:1] == (INTERCEPT,)
+    own = slice(int(intercept), None)
+    dependent = relations(found.values[:, own], intercept=intercept)
+    gone = {k + int(intercept): a for k, a in dependent.items() if crossed[own][k]}
+    if not gone:
+        return found
+    kept = [k for k in range(len(found.names)) if k not in gone]
+    left_out = tuple(found.names[k] for k in gone)
+
+    def encode(rows: pd.DataFrame) -> Array:
+        columns = found.encoder(rows)
+        for k, a in gone.items():
+            off = np.abs(columns[:, k] - a[0] - columns[:, own] @ a[1:])
+            bad = off > NEAR * (1 + np.abs(columns[:, own]) @ np.abs(a[1:]))
+            if bad.any():
+                raise DataError(
+                    f"{some_rows(rows.index[bad])} {'is' if bad.sum() == 1 else 'are'} in a cell "
+                    f"that no row of the data has ({', '.join(empty[:CELLS])}): the model says "
+                    "nothing of it. Leave such rows out, or fit a + b instead of a*b."
+                )
+        return columns[:, kept]
+
+    return Evaluated(
+        names=tuple(found.names[k] for k in kept),
+        values=found.values[:, kept],
+        dummy=tuple(found.dummy[k] for k in kept),
+        offset=found.offset,
+        encoder=encode,
+        offset_encoder=found.offset_encoder,
+        dropped=Dropped(terms=found.dropped.terms, columns=left_out, cells=empty),
     )
 
 
@@ -257,6 +371,7 @@ def drop_column(columns: Evaluated, name: str) -> Evaluated:
         dummy=tuple(columns.dummy[i] for i in kept),
         offset=columns.offset,
         encoder=columns.encoder,
+        dropped=columns.dropped,
     )
 
 
@@ -284,4 +399,5 @@ def standardise(columns: Evaluated, *, centred: Array) -> Columns:
         center=np.where(centred, mean, 0.0),
         scale=scale,
         encoders=(columns.encoder,),
+        dropped=columns.dropped,
     )

@@ -26,6 +26,7 @@ import pandas as pd
 from hiermodels.columns import (
     INTERCEPT,
     Columns,
+    Dropped,
     Encoder,
     drop_column,
     evaluate,
@@ -319,6 +320,7 @@ def build_design(
     DataError
         A response, a column or a grouping factor that the model cannot use.
     """
+    rows = counted_rows(rows)
     frame = rows.frame
     response = read_response(formula, frame, family)
     mean = build_predictor(formula, frame)
@@ -351,6 +353,14 @@ def build_design(
 def with_scores(family: Family, labels: tuple[Any, ...] | None) -> Family:
     """The family of ordered categories with the numbers that they are."""
     return replace(family, scores=scores_of(labels or ())) if family.categories else family
+
+
+def counted_rows(rows: Rows) -> Rows:
+    """Without rows of weight zero: a row that counts no times is no row."""
+    weights = optional(rows.frame, WEIGHTS, check_weights)
+    if weights is None or (weights > 0).all():
+        return rows
+    return replace(rows, frame=rows.frame[weights > 0])
 
 
 def build_predictor(formula: Formula, frame: pd.DataFrame, *, parameter: str = "") -> Predictor:
@@ -452,6 +462,12 @@ def join_columns(
         center=np.concatenate([piece.center for piece in pieces]),
         scale=np.concatenate([piece.scale for piece in pieces]),
         encoders=tuple(e for piece in pieces for e in piece.encoders),
+        dropped=Dropped(
+            **{
+                name: tuple(dict.fromkeys(x for p in pieces for x in getattr(p.dropped, name)))
+                for name in ("terms", "columns", "cells")
+            }
+        ),
     )
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "GroupingWarning",
     "HierModelsError",
     "HierModelsWarning",
+    "IdentificationWarning",
     "ImportanceWarning",
     "MissingDataWarning",
     "NotAvailableError",
@@ -80,6 +81,10 @@ class GroupingWarning(HierModelsWarning):
     """A fault of the grouping factors that no sampler can repair."""
 
 
+class IdentificationWarning(HierModelsWarning):
+    """Effects that the data cannot tell apart, or cannot bound: their priors decide."""
+
+
 class ImportanceWarning(HierModelsWarning):
     """Importance sampling has too few effective draws for some of what is left out."""
 
@@ -115,6 +120,13 @@ def some_rows(labels: Sequence[Any]) -> str:
 def counted(n: int, what: str) -> str:
     """``1 row``, ``2 rows``."""
     return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+def joined(names: Sequence[str], most: int) -> str:
+    """``a, b and c``, the first of many."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def underline(text: str, start: int, stop: int) -> str:

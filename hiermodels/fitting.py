@@ -13,10 +13,12 @@ from hiermodels.data import select_rows
 from hiermodels.design import SE, WEIGHTS, Design, build_design, parameter_formulas
 from hiermodels.engines import Choice, choose_engine, row_by_row
 from hiermodels.errors import FormulaError, lookup
+from hiermodels.exactness import check_not_exact
 from hiermodels.families import family as find_family
+from hiermodels.findings import Findings, warn_of
 from hiermodels.formula import Formula, parse
 from hiermodels.keywords import known_elsewhere
-from hiermodels.nesting import Findings, find_nesting, warn_of
+from hiermodels.nesting import find_nesting
 from hiermodels.numbers.diagnostics import diagnose
 from hiermodels.posterior import reported_names
 from hiermodels.prior_predictive import prior_predictive
@@ -119,6 +121,7 @@ class Model:
         self.design: Design = build_design(parsed, rows, chosen, extras=extras)
         if chosen.categories:
             check_gaps(parsed, rows.frame, self.design.categories or ())
+        check_not_exact(self.design)
         self.priors: Priors = build_priors(self.design, priors)
 
     @classmethod

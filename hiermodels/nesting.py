@@ -9,22 +9,21 @@ Looked at are the columns of the formula alone: a parent that it does not name i
 
 from __future__ import annotations
 
-import html
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 from scipy.special import stdtr
 
 from hiermodels.design import INTERCEPT, Block, Design, nested_in
-from hiermodels.errors import GroupingWarning, counted
+from hiermodels.errors import counted
 from hiermodels.families import LINKS, Family
-from hiermodels.printing import Table
+from hiermodels.findings import Finding, Findings
+from hiermodels.identification import find_unidentified
+from hiermodels.separation import find_separation
 
-__all__ = ["Finding", "Findings", "find_nesting", "warn_of"]
+__all__ = ["find_nesting"]
 
 type Array = np.ndarray
 
@@ -44,64 +43,6 @@ STEPS, SMALL, FAR = 25, 1e-5, 30.0
 EDGE = 1e-12
 #: Of more rows a random part says as much of the levels, in a fraction of the time of a fit.
 MOST_ROWS = 1_000_000
-PACKAGE = str(Path(__file__).parent)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing to know about the grouping. Made by `find_nesting`, read by the user.
-
-    ``certain`` ones are faults and warn; the others are questions. ``counts`` has the numbers that
-    the text names.
-    """
-
-    kind: str
-    group: str
-    certain: bool
-    message: str
-    repair: str
-    counts: dict[str, int]
-
-    def __str__(self) -> str:
-        return f"{self.message} {self.repair}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
-    """All findings about a design. Made by `find_nesting`; empty where there is nothing to say."""
-
-    found: tuple[Finding, ...]
-
-    def __len__(self) -> int:
-        return len(self.found)
-
-    def __iter__(self) -> Iterator[Finding]:
-        return iter(self.found)
-
-    @property
-    def faults(self) -> tuple[Finding, ...]:
-        return tuple(f for f in self.found if f.certain)
-
-    def lines(self) -> list[str]:
-        """A sentence or two for each."""
-        return [f"{'Warning' if f.certain else 'Note'}: {f}" for f in self.found]
-
-    def table(self) -> Table:
-        """A row for each finding."""
-        return Table(
-            [
-                (f.kind, f.group, "warning" if f.certain else "note", f.message, f.repair)
-                for f in self.found
-            ],
-            columns=["finding", "group", "weight", "message", "repair"],
-            title="Grouping",
-        )
-
-    def __repr__(self) -> str:
-        return "\n".join(self.lines()) or "Nothing to say about the grouping."
-
-    def _repr_html_(self) -> str:
-        return "<br>".join(html.escape(line) for line in repr(self).splitlines())
 
 
 def find_nesting(design: Design) -> Findings:
@@ -116,14 +57,10 @@ def find_nesting(design: Design) -> Findings:
     for block in design.blocks:
         found += group_in_common(design, block)
         found += correlated_with_levels(design, block)
+    found += find_unidentified(design)
+    found += find_separation(design)
     found += empty_categories(design)
     return Findings(found=tuple(found))
-
-
-def warn_of(findings: Findings) -> None:
-    """One Python warning for each certain fault; notes are for the summary."""
-    for fault in findings.faults:
-        warnings.warn(str(fault), GroupingWarning, skip_file_prefixes=(PACKAGE,))
 
 
 def empty_categories(design: Design) -> Iterator[Finding]:
@@ -164,14 +101,20 @@ def recurring_labels(design: Design, first: Block, second: Block) -> Iterator[Fi
     if any({*first.factor, *second.factor} <= set(b.factor) for b in design.blocks):
         return
     parent, child = (first, second) if generic(second) >= generic(first) else (second, first)
+    both = acts(first) & acts(second)
+    if not both.any():  # as (0 + arm_a | clinic) + (0 + arm_b | therapist)
+        return
     cells = np.unique(
-        child.index.astype(np.int64) * parent.n_levels + parent.index, return_counts=True
+        child.index[both].astype(np.int64) * parent.n_levels + parent.index[both],
+        return_counts=True,
     )
     if cells[1].max() == 1:
         return
     parents = np.bincount(cells[0] // parent.n_levels, minlength=child.n_levels)
     recurring = int((parents > 1).sum())
     most = int(parents.argmax())
+    if not recurring:
+        return
     yield Finding(
         kind="recurring labels",
         group=child.name,
@@ -196,6 +139,13 @@ def recurring_labels(design: Design, first: Block, second: Block) -> Iterator[Fi
     )
 
 
+def acts(block: Block) -> Array:
+    """The rows in which a factor has an effect: not those of another arm."""
+    if INTERCEPT in block.terms:
+        return np.ones(len(block.index), dtype=bool)
+    return np.asarray(block.columns.values.any(axis=1))
+
+
 def nested_term(parent: Block, child: Block) -> str:
     """``(1 | parent/child)`` with the columns that the child's term has."""
     terms = [t for t in child.terms if t != INTERCEPT]
@@ -211,20 +161,21 @@ def generic(block: Block) -> float:
 
 def few_levels(block: Block, *, prefix: str) -> Iterator[Finding]:
     """Fewer than five levels say little about an sd."""
-    if block.n_levels < FEW_LEVELS:
+    levels = int(np.count_nonzero(np.bincount(block.index[acts(block)])))
+    if levels < FEW_LEVELS:
         yield Finding(
             kind="few levels",
             group=block.name,
             certain=True,
             message=(
-                f"{block.name!r} has {counted(block.n_levels, 'level')}: its sd rests on "
-                f"{counted(block.n_levels - 1, 'difference')} and its prior."
+                f"{block.name!r} has {counted(levels, 'level')}: its sd rests on "
+                f"{counted(levels - 1, 'difference')} and its prior."
             ),
             repair=(
                 f"As a common effect: {block.name} outside the bars; "
                 f"or a prior of your own for {prefix}sd_{block.name}."
             ),
-            counts={"levels": block.n_levels},
+            counts={"levels": levels},
         )
 
 
@@ -243,10 +194,20 @@ def within_share(block: Block, values: Array) -> float:
 
 
 def constant_slopes(block: Block) -> Iterator[Finding]:
-    """A slope of a column that is constant within the levels is an effect on the level alone."""
+    """A slope of a column that is constant within the levels is an effect on the level alone.
+
+    Without an intercept beside it there is one effect for each level all the same, as where a
+    factor belongs to one arm: ``(0 + arm_a | clinic)``. A dummy that is not correlated with the
+    intercept gives the levels of its arm an sd of their own.
+    """
+    if INTERCEPT not in block.terms:
+        return
+    at = block.terms.index(INTERCEPT)
     for k, term in enumerate(block.terms):
         values = block.columns.values[:, k]
         if term == INTERCEPT or np.ptp(values) == 0 or block.columns.dummy[k]:
+            continue
+        if not any({at, k} <= set(part) for part in block.parts) and is_dummy(values):
             continue
         if within_share(block, values) <= ROUNDING:
             yield Finding(
@@ -260,6 +221,11 @@ def constant_slopes(block: Block) -> Iterator[Finding]:
                 repair=f"Leave it out of the bar: {term} + (1 | {block.name}).",
                 counts={"levels": block.n_levels},
             )
+
+
+def is_dummy(values: Array) -> bool:
+    """A number that is 0 or 1."""
+    return bool(np.isin(values, (0, 1)).all())
 
 
 def group_in_common(design: Design, block: Block) -> Iterator[Finding]:

@@ -265,7 +265,9 @@ class Fit:
 
         ``scale``, ``variant`` and ``expected`` as in `variance_table`. With random slopes it
         depends on the predictor: ``at={"x": [0, 5, 10]}`` gives it at these values, all other
-        columns at their mean or most frequent value.
+        columns at their mean or most frequent value. With known standard errors the residual
+        variance is the arithmetic mean of their squares; ``i2`` is I² of meta-analysis, with the
+        typical variance of Higgins & Thompson (2002) instead.
         """
         self._blocks(None)
         if at is not None:
@@ -751,7 +753,8 @@ class Fit:
         """A number of the response beside what the model makes of it, in all rows or each level.
 
         ``stat`` is a name (mean, sd, median, min, max, range, zeros, ones) or a function of a
-        vector. None is the mean, of ordered categories that are words the share of each.
+        vector. None is the mean, of ordered categories that are words the share of each. A row of
+        weight w counts as w rows, each with a response of its own.
         """
         return checks.ppc_table(
             self.design,
@@ -881,6 +884,22 @@ class Fit:
             values = xr.DataArray(scaled[None], dims=("chain", "draw", *observed.dims))
             self.idata["posterior_predictive"] = xr.DataTree(xr.Dataset({name: values}))
         return self.design.in_users_words(made)
+
+    def made_as_counted(self, draws: int, *, new_group: bool) -> tuple[np.ndarray, np.ndarray]:
+        """The response and what the model makes, each row as often as it counts, for figures."""
+        rows = checks.repeated(self.design)
+        if rows is None:
+            made = self.posterior_predictive(draws, new_group=new_group)
+            return self.design.observed, made
+        made = checks.posterior_predictive(
+            self.design,
+            self.draws,
+            at_most=draws,
+            new_group=new_group,
+            seed=self._seed(None),
+            rows=rows,
+        )
+        return self.design.observed[rows], self.design.in_users_words(made)
 
     def log_likelihood(self) -> xr.DataArray:
         """log p(y_i | parameters) of each draw and row, (chain, draw, row).

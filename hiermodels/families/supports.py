@@ -127,6 +127,18 @@ def check_unit(observed: Observed, *, zeros: bool, ones: bool) -> None:
             "fit.squeeze_sensitivity() whether the 1/2 matters; or give such rows a probability "
             f"of their own: family={own}.",
         )
+    if not ((y > 0) & (y < 1)).any():
+        binary = bool((y == 0).any() and (y == 1).any())
+        raise DataError(
+            f"the response {observed.name!r} has no value between 0 and 1 in its {len(y)} rows, "
+            f"only {'zeros and ones' if binary else f'{y[0]:g}'}: there is nothing for the beta "
+            "part of the family. "
+            + (
+                "Zeros and ones are family='bernoulli'."
+                if binary
+                else "Check that it is the right column."
+            )
+        )
     check_spread(observed)
 
 

@@ -29,7 +29,7 @@ from hiermodels.numbers.draws import (
 from hiermodels.numbers.effects import common_effects, group_coefficients
 from hiermodels.numbers.expected import is_linear
 from hiermodels.numbers.icc import Curves
-from hiermodels.numbers.points import trials_of
+from hiermodels.numbers.points import row_weights, trials_of
 from hiermodels.numbers.ranks import Ranking
 from hiermodels.numbers.remaining import Left
 from hiermodels.numbers.shrinkage import (
@@ -44,9 +44,11 @@ from hiermodels.numbers.variance import (
     Components,
     RSquared,
     cv2,
+    heterogeneity,
     latent_words,
     mean_is_meaningful,
     monte_carlo_error,
+    typical_error,
 )
 from hiermodels.posterior import CUT, coefficient_terms, coordinates
 from hiermodels.printing import Table, format_interval, printed_columns, printed_number
@@ -368,6 +370,7 @@ def variance_table(
         *([f"No CV²: {refusal}."] if refusal else []),
         *([cv2_words(parts)] if not refusal and parts.scale != "linear" else []),
         *scale_notes(parts, 100 * variances / total[:, None]),
+        *known_error_words(design),
     ]
     if wide:
         notes.insert(0, "sd and percent are of the total.")
@@ -552,16 +555,51 @@ def icc_table(
             **interval_columns(
                 "unadjusted", summarise(icc.unadjusted, point=point, ci_prob=ci_prob)
             ),
+            **heterogeneity_columns(design, parts, point=point, ci_prob=ci_prob),
         },
         title=heading(f"Intraclass correlation{scale_words(design, parts)}", point, ci_prob),
         note=" ".join(
             [
                 "icc: share of groups + residual (adjusted); unadjusted: of these + common effects",
                 *(f"({n})" for n in scale_notes(parts, 100 * icc.adjusted)),
+                *heterogeneity_words(design),
             ]
         ),
     )
     return with_dashes(table)
+
+
+def heterogeneity_columns(
+    design: Design, parts: Components, *, point: str, ci_prob: float
+) -> dict[str, Any]:
+    """I2 beside the ICC where standard errors are known."""
+    if design.se is None:
+        return {}
+    found = heterogeneity(design, parts).adjusted
+    return interval_columns("i2", summarise(found, point=point, ci_prob=ci_prob))
+
+
+def heterogeneity_words(design: Design) -> list[str]:
+    """What stands for the residual variance in either."""
+    return [
+        *known_error_words(design),
+        *(
+            [
+                f"i2: I² of meta-analysis, with the typical variance "
+                f"{typical_error(design):.4g} of Higgins & Thompson (2002) in its place."
+            ]
+            if design.se is not None
+            else []
+        ),
+    ]
+
+
+def known_error_words(design: Design) -> list[str]:
+    """That the residual variance is a mean of known ones."""
+    if design.se is None:
+        return []
+    mean = float(row_weights(design) @ design.se**2)
+    return [f"Residual variance: the arithmetic mean of se², {mean:.4g}."]
 
 
 def icc_curve_table(design: Design, curves: Curves, *, point: str = POINT, ci_prob: float) -> Table:
@@ -582,7 +620,12 @@ def icc_curve_table(design: Design, curves: Curves, *, point: str = POINT, ci_pr
         title=heading(
             f"Intraclass correlation at {', '.join(curves.at.columns)}{words}", point, ci_prob
         ),
-        note="Of two rows of one level with these values, given the common effects (adjusted).",
+        note=" ".join(
+            [
+                "Of two rows of one level with these values, given the common effects (adjusted).",
+                *known_error_words(design),
+            ]
+        ),
     )
     return with_dashes(table)
 
@@ -601,7 +644,12 @@ def repeatability_table(
             **interval_columns("repeatability", found),
         },
         title=heading(f"Repeatability of {one}{scale_words(design, parts)}", point, ci_prob),
-        note="The correlation of two such measurements of the same level, given the predictors.",
+        note=" ".join(
+            [
+                "The correlation of two such measurements of the same level, given the predictors.",
+                *known_error_words(design),
+            ]
+        ),
     )
     return with_dashes(table)
 

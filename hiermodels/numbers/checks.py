@@ -82,6 +82,8 @@ RESIDUALS = {
 LOOK, FAULT = 0.05, 0.005
 #: Draws, rows and numbers of (draws, rows) that a check takes at most.
 MOST_DRAWS, MOST_ROWS, MOST = 400, 20_000, 4_000_000
+#: Copies of rows with weights that a check of the response takes at most.
+MOST_COPIES = 2_000_000
 #: Drawn effects of a new level over which residuals with new groups are averaged.
 NEW_GROUP_DRAWS = 1000
 #: Numbers of (draws, rows) that an average takes at most, but for so many draws.
@@ -238,13 +240,49 @@ def new_group_pit(design: Design, draws: Draws, *, seed: int) -> tuple[Array, Ar
 
 
 def posterior_predictive(
-    design: Design, draws: Draws, *, at_most: int, new_group: bool, seed: int
+    design: Design,
+    draws: Draws,
+    *,
+    at_most: int,
+    new_group: bool,
+    seed: int,
+    rows: Array | None = None,
 ) -> Array:
-    """Responses of the rows of the fit made by the model, as the family numbers them: (S, n)."""
+    """Responses of the rows of the fit made by the model, as the family numbers them: (S, n).
+
+    Of ``rows``, which may recur, where they are given.
+    """
     some = some_draws(draws, at_most)
     etas = own_predictors(design, some, redraw=new_group, seed=seed)
+    of = own_given(design, some)
+    if rows is not None:
+        etas, of = {name: eta[:, rows] for name, eta in etas.items()}, of.at(rows)
     rng = np.random.default_rng([seed, 4])
-    return predictive.draw(rng, etas, own_given(design, some))
+    return predictive.draw(rng, etas, of)
+
+
+def repeated(design: Design) -> Array | None:
+    """Each row as often as it counts, each time with a response of its own; None without weights.
+
+    Raises
+    ------
+    NotAvailableError
+        For weights that are no whole numbers, or more copies than are worth it.
+    """
+    if design.weights is None:
+        return None
+    if (design.weights != np.round(design.weights)).any():
+        raise NotAvailableError(
+            "weights that are no whole numbers: how often a row counts, and so what data the "
+            "model would make, is not known. Fit with whole weights, or without."
+        )
+    total = float(design.weights.sum())
+    if total > MOST_COPIES:
+        raise NotAvailableError(
+            f"the weights are {total:,.0f} rows in all, more than the {MOST_COPIES:,} that can be "
+            "made. Fit a sample of the rows."
+        )
+    return np.repeat(np.arange(design.n), design.weights.astype(int))
 
 
 #: Numbers of a response, over the last axis.
@@ -270,15 +308,23 @@ def ppc_table(
     seed: int,
     ci_prob: float,
 ) -> Table:
-    """A number of the response and what the model makes of it, in all rows or in each level."""
+    """A number of the response and what the model makes of it, in all rows or in each level.
+
+    With weights of the data with each row so many times, as the likelihood has them.
+    """
     named = statistics(design, stat)
-    most = int(np.clip(MOST / design.n, 100, 1000))
-    made = posterior_predictive(design, draws, at_most=most, new_group=new_group, seed=seed)
-    y, made = design.observed, design.in_users_words(made)
-    parts = [("all rows", np.arange(design.n))]
+    copies = repeated(design)
+    most = int(np.clip(MOST / (design.n if copies is None else len(copies)), 100, 1000))
+    made = posterior_predictive(
+        design, draws, at_most=most, new_group=new_group, seed=seed, rows=copies
+    )
+    which = np.arange(design.n) if copies is None else copies
+    y, made = design.observed[which], design.in_users_words(made)
+    parts = [("all rows", np.arange(len(which)))]
     if group is not None:
         block = design.block(group)
-        parts = [(label, np.flatnonzero(block.index == j)) for j, label in enumerate(block.levels)]
+        index = block.index[which]
+        parts = [(label, np.flatnonzero(index == j)) for j, label in enumerate(block.levels)]
     tail = (1 - ci_prob) / 2
     rows = []
     for (label, at), (function, name) in product(parts, named):
@@ -512,9 +558,9 @@ def check(design: Design, draws: Draws, diagnostics: Diagnostics, *, seed: int) 
 
 def gather(design: Design, draws: Draws, rng: np.random.Generator) -> Material:
     """Residuals of the data and of the model's own data, at the same draws."""
-    rows = np.arange(design.n)
-    if design.n > MOST_ROWS:
-        rows = np.sort(rng.choice(design.n, MOST_ROWS, replace=False))
+    rows = np.arange(design.n) if design.weights is None else counted_times(design)
+    if len(rows) > MOST_ROWS:
+        rows = np.sort(rng.choice(rows, MOST_ROWS, replace=False))
     etas = predictors_of_rows(design, draws, rows)
     of = own_given(design, draws).at(rows)
     y, scale = design.response[rows], design.family.on_scale
@@ -529,6 +575,15 @@ def gather(design: Design, draws: Draws, rng: np.random.Generator) -> Material:
         made_y=scale(predictive.draw(rng, etas, of)),
         made_z=rng.standard_normal(shape),
     )
+
+
+def counted_times(design: Design) -> Array:
+    """Each row as often as it counts; once where that is not known."""
+    try:
+        copies = repeated(design)
+    except NotAvailableError:
+        copies = None
+    return np.arange(design.n) if copies is None else copies
 
 
 def predictors_of_rows(design: Design, draws: Draws, rows: Array) -> dict[str, Array]:
@@ -669,8 +724,10 @@ def far_rows(m: Material, most: int = 5) -> tuple[Any, ...]:
     """The labels of rows whose residual, its median over draws, is beyond what n rows have."""
     typical = np.median(np.abs(m.z), axis=0)
     limit = np.quantile(np.abs(m.made_z).max(axis=1), 0.95)
-    order = np.argsort(-typical)[:most]
-    return tuple(m.design.index[m.rows[order[typical[order] > limit]]])
+    order = np.argsort(-typical)
+    # a row that counts several times is one row
+    far = dict.fromkeys(m.rows[order[typical[order] > limit]].tolist())
+    return tuple(m.design.index[list(far)[:most]])
 
 
 def standardised(draws: Draws, block: Block, k: int) -> Array:

@@ -60,12 +60,14 @@ __all__ = [
     "components",
     "cv2",
     "explained_variance",
+    "heterogeneity",
     "intraclass",
     "mean_is_meaningful",
     "monte_carlo_error",
     "repeatability",
     "reportable_scales",
     "strata_change",
+    "typical_error",
 ]
 
 type Array = np.ndarray
@@ -407,6 +409,31 @@ def repeatability(design: Design, parts: Components, *, n: int = 1) -> ICC:
     With one factor V_g / (V_g + V_e / n); with n = 1 that of `intraclass`.
     """
     return shares(design, parts, total=parts.total - parts.residual * (1 - 1 / n))
+
+
+def typical_error(design: Design) -> float:
+    """What known standard errors have for one variance in a meta-analysis, with w_i = 1 / se_i^2:
+
+        s^2 = (k - 1) sum w / ((sum w)^2 - sum w^2)
+
+    a harmonic kind of mean, so that few imprecise rows do not make all others look alike, as they
+    do in the arithmetic mean. Source: Higgins & Thompson 2002, Statistics in Medicine 21, eq. 9.
+    """
+    counts = np.ones(design.n) if design.weights is None else design.weights
+    w = 1 / np.asarray(design.se) ** 2
+    total = float(counts @ w)
+    return (float(counts.sum()) - 1) * total / (total**2 - float(counts @ w**2))
+
+
+def heterogeneity(design: Design, parts: Components) -> ICC:
+    """I^2 of each factor, V_g / (sum V_g + s^2): `intraclass` with the typical error for V_e.
+
+    With nested factors the share of each level (Nakagawa & Santos 2012, Evolutionary Ecology 26).
+    """
+    arithmetic = float(row_weights(design) @ np.asarray(design.se) ** 2)
+    # a student's residual variance is a multiple of se^2
+    residual = parts.residual * (typical_error(design) / arithmetic)
+    return shares(design, parts, total=parts.total - parts.residual + residual)
 
 
 def shares(design: Design, parts: Components, *, total: Array) -> ICC:

@@ -283,19 +283,19 @@ class PredictionPlots(SamplerPlots):
             return draw_level_statistics(
                 fit.ppc(stat, group, new_group=new_group), group=group, ax=ax
             )
-        made = fit.posterior_predictive(draws if stat is None else 1000, new_group=new_group)
+        observed, made = fit.made_as_counted(draws if stat is None else 1000, new_group=new_group)
         if stat is None and design.categories and design.family.categories:
             return draw_categories(
-                *(in_positions(design, y) for y in (design.observed, made)),
+                *(in_positions(design, y) for y in (observed, made)),
                 labels=design.categories,
                 name=design.response_name,
                 ax=ax,
             )
         if stat is None:
-            return draw_ppc(design.observed, made, name=design.response_name, ax=ax)
+            return draw_ppc(observed, made, name=design.response_name, ax=ax)
         ((function, name),) = statistics(design, stat)
         return draw_statistic(
-            float(function(design.observed)), np.asarray(function(made)), name=name, ax=ax
+            float(function(observed)), np.asarray(function(made)), name=name, ax=ax
         )
 
     def check(self) -> Array:

@@ -14,8 +14,9 @@ import pandas as pd
 
 from hiermodels.design import Design
 from hiermodels.errors import HierModelsError
+from hiermodels.findings import Findings
 from hiermodels.labels.equations import build_equations
-from hiermodels.nesting import Findings, find_nesting
+from hiermodels.nesting import find_nesting
 from hiermodels.numbers.checks import Check, Checks
 from hiermodels.numbers.diagnostics import Diagnostics
 from hiermodels.printing import Table, format_number

@@ -22,7 +22,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from hiermodels.design import Block
-from hiermodels.errors import GroupingWarning
+from hiermodels.errors import GroupingWarning, IdentificationWarning
 from hiermodels.fitting import Model
 from hiermodels.merging import rows_of
 from hiermodels.numbers import comparison
@@ -57,6 +57,7 @@ def fit_again(model: Model, fit: Fit) -> Fit:
     # a level without rows has no means to look at
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):
         warnings.simplefilter("ignore", GroupingWarning)
+        warnings.simplefilter("ignore", IdentificationWarning)
         return model.fit(**same_settings(fit))
 
 
