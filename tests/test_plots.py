@@ -319,10 +319,10 @@ def made_up_fit() -> SimpleNamespace:
     design = SimpleNamespace(intercept=True, terms=("x", "w"), block=lambda group: block)
     return SimpleNamespace(
         design=design,
-        coef=lambda group, ci_prob: pd.concat([frame, same]),
-        ranef=lambda group, ci_prob: frame.assign(estimate=frame["estimate"] - 1),
-        fixef=lambda ci_prob: common(INTERCEPT, "x", "w"),
-        shrinkage=lambda group, ci_prob: frame,
+        coef=lambda group, point, ci_prob: pd.concat([frame, same]),
+        ranef=lambda group, point, ci_prob: frame.assign(estimate=frame["estimate"] - 1),
+        fixef=lambda point, ci_prob: common(INTERCEPT, "x", "w"),
+        shrinkage=lambda group, point, ci_prob: frame,
     )
 
 
