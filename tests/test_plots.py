@@ -335,7 +335,8 @@ def test_plots_of_a_fit() -> None:
     assert coefficients[1].lines[0].get_xdata()[0] == 1.3
     assert effects.lines[0].get_xdata()[0] == 0
     np.testing.assert_allclose(
-        dots(effects)[:, 0], np.sort(fit.ranef("site", 0.95).query("term == 'x'")["estimate"])
+        dots(effects)[:, 0],
+        np.sort(fit.ranef("site", "median", 0.95).query("term == 'x'")["estimate"]),
     )
     intercepts, slopes = plots.shrinkage()
     assert "Intercept at the mean of the predictors" in intercepts.get_xlabel()

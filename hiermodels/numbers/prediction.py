@@ -66,6 +66,7 @@ __all__ = [
     "prediction_draws",
     "predictor",
     "predictors",
+    "row_averages",
 ]
 
 type Array = np.ndarray
@@ -661,6 +662,11 @@ def summaries(ask: Prediction, *, point: str = POINT, ci_prob: float) -> Interva
         lower=np.concatenate([f.lower for f in found]),
         upper=np.concatenate([f.upper for f in found]),
     )
+
+
+def row_averages(ask: Prediction) -> Array:
+    """The average of the draws of each row, (R,): of differences the difference."""
+    return np.concatenate([v.mean(axis=0) for _, v in prediction_draws(ask)])
 
 
 def means_exist(ask: Prediction) -> Array:

@@ -236,7 +236,8 @@ def draw_ranks(
             "upper": frame["rank_upper"],
         }
     )
-    rows = Rows.of(rank.assign(estimate=-rank["estimate"]))
+    # the last of equal ranks below, as in the table
+    rows = Rows.of(rank.assign(estimate=-rank["estimate"]).iloc[::-1])
     axes, _ = make_axes(1 if ax is not None else 2, rows, ax)
     height = row_points(rows, ax)
     if ax is None:
