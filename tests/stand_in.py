@@ -32,6 +32,7 @@ class StandIn:
     trials: bool = False
     residual: str | None = None
     auxiliary: tuple[str, ...] = ()
+    has_mean: bool = True
 
     @property
     def parameters(self):
@@ -43,6 +44,9 @@ class StandIn:
 
     def inverse_link(self, eta):
         return INVERSE[self.link](eta)
+
+    def on_scale(self, y):
+        return y
 
 
 INVERSE = {

@@ -319,10 +319,10 @@ def made_up_fit() -> SimpleNamespace:
     design = SimpleNamespace(intercept=True, terms=("x", "w"), block=lambda group: block)
     return SimpleNamespace(
         design=design,
-        coef=lambda group, ci_prob: pd.concat([frame, same]),
-        ranef=lambda group, ci_prob: frame.assign(estimate=frame["estimate"] - 1),
-        fixef=lambda ci_prob: common(INTERCEPT, "x", "w"),
-        shrinkage=lambda group, ci_prob: frame,
+        coef=lambda group, point, ci_prob: pd.concat([frame, same]),
+        ranef=lambda group, point, ci_prob: frame.assign(estimate=frame["estimate"] - 1),
+        fixef=lambda point, ci_prob: common(INTERCEPT, "x", "w"),
+        shrinkage=lambda group, point, ci_prob: frame,
     )
 
 
@@ -335,7 +335,8 @@ def test_plots_of_a_fit() -> None:
     assert coefficients[1].lines[0].get_xdata()[0] == 1.3
     assert effects.lines[0].get_xdata()[0] == 0
     np.testing.assert_allclose(
-        dots(effects)[:, 0], np.sort(fit.ranef("site", 0.95).query("term == 'x'")["estimate"])
+        dots(effects)[:, 0],
+        np.sort(fit.ranef("site", "median", 0.95).query("term == 'x'")["estimate"]),
     )
     intercepts, slopes = plots.shrinkage()
     assert "Intercept at the mean of the predictors" in intercepts.get_xlabel()

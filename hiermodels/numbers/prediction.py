@@ -76,6 +76,7 @@ __all__ = [
     "prediction_draws",
     "predictor",
     "predictors",
+    "row_averages",
 ]
 
 type Array = np.ndarray
@@ -684,6 +685,11 @@ def summaries(ask: Prediction, *, point: str = POINT, ci_prob: float) -> Interva
 def known(values: Array) -> Array:
     """Not a number where a mean is beyond all of them, or an average of such means."""
     return np.where(values > BEYOND * 1e-4, np.nan, values)
+
+
+def row_averages(ask: Prediction) -> Array:
+    """The average of the draws of each row, (R,): of differences the difference."""
+    return np.concatenate([v.mean(axis=0) for _, v in prediction_draws(ask)])
 
 
 def means_exist(ask: Prediction) -> Array:

@@ -40,8 +40,10 @@ from hiermodels.numbers.prediction import (
     is_number,
     is_several,
     kind_words,
+    predict,
     predictor,
     predictors,
+    row_averages,
 )
 from hiermodels.pictures.groups import (
     BLUE,
@@ -444,9 +446,11 @@ def observed_points(
     if partial:
         held = {c: v for c, v in fit.grid(x, n=2, at=at).iloc[0].items() if c not in (x, by)}
         moved = frame.assign(**held)
-        mine = fit.predict(moved, target="population" if group is None else "group", groups=group)
-        own = fit.predict(target="group")
-        y = mine["estimate"].to_numpy() + y - own["estimate"].to_numpy()
+        here = "population" if group is None else "group"
+        mine = predict(design, fit.draws, moved, target=here, kind="mean", seed=0, groups=group)
+        own = predict(design, fit.draws, target="group", kind="mean", seed=0)
+        # a residual is from the mean: the shift is that of the moved columns alone
+        y = row_averages(mine) + y - row_averages(own)
     return found.assign(_y=np.asarray(y, dtype=float), _data=np.asarray(data, dtype=float))
 
 
