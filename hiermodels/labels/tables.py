@@ -478,7 +478,7 @@ def scale_notes(parts: Components, shares: Array) -> list[str]:
     if parts.scale != "linear" and (beyond := beyond_draws(parts)).any():
         what = "mean response" if parts.scale == "latent" else "mean or variance of the response"
         found.append(
-            f"In {100 * beyond.mean():.2g} % of the draws the {what} over all possible groups is "
+            f"In {beyond.sum()} of {parts.n} draws the {what} over all possible groups is "
             "too large for a number (a dash): the sds of the groups are large on the log scale. "
             "Shares are right."
         )

@@ -87,7 +87,7 @@ LOG_BEYOND = float(np.log(BEYOND))
 #: Rows, draws, and rows times draws, that are worth a quadrature each.
 MAX_ROWS, MAX_DRAWS, WORK = 400, 1000, 300_000
 #: Values of the response's mean that a mean over rows and groups may take, and numbers in memory.
-WORK_MEAN, PIECE = 2e7, 2_000_000
+WORK_MEAN, PIECE = 1e7, 2_000_000
 #: Rows, and rows times draws, of what takes the fitted values alone.
 MAX_FITTED, WORK_FITTED = 50_000, 2e7
 
@@ -533,41 +533,29 @@ def polynomials(
     design: Design, points: Points, aux: Mapping[str, Array], name: str | None
 ) -> tuple[Array, Array]:
     """Coefficients of E[y | eta] (2, 2, n) and Var(y | eta) (3, 3, n) by powers of mu and of z."""
-    n = points.n
-    mean, variance = np.zeros((2, 2, n)), np.zeros((3, 3, n))
+    mean, variance = np.zeros((2, 2, points.n)), np.zeros((3, 3, points.n))
     if design.family.name == "lognormal":
         mean[1, 0] = 1.0
         variance[2, 0] = np.expm1(np.minimum(np.square(aux["sigma"]), LOG_BEYOND))
         return mean, variance
     # a multiple of e^eta has no constant term, and some variances have no value at zero
     lowest = 1 if is_logarithmic(design) else 0
-
-    def fitted(of: Callable[..., Array], degree: int, into: Array) -> None:
-        powers = range(lowest, degree + 1)
-        at_mu = np.linspace(0, 1, degree + 1)[lowest:]
-        powers_z = range(degree + 1) if name else range(1)
-        at_z = np.linspace(0, 1, len(powers_z))
-        values = np.array(
-            [
-                [
-                    np.broadcast_to(
-                        of(design, np.asarray(m), {**aux, **({name: z} if name else {})}, points),
-                        (n,),
-                    )
-                    for z in at_z
-                ]
-                for m in at_mu
-            ]
-        )
-        solve_mu = np.linalg.inv(at_mu[:, None] ** np.array(powers))
-        solve_z = np.linalg.inv(at_z[:, None] ** np.array(powers_z))
-        into[lowest : degree + 1, : len(powers_z)] = np.einsum(
-            "ip,jq,pqn->ijn", solve_mu, solve_z, values
-        )
-
-    fitted(mean_at, 1, mean)
-    fitted(variance_at, 2, variance)
+    for of, degree, into in ((mean_at, 1, mean), (variance_at, 2, variance)):
+        at_mu, solve_mu = interpolation(lowest, degree)
+        at_z, solve_z = interpolation(0, degree if name else 0)
+        for p, mu in enumerate(at_mu):
+            for q, z in enumerate(at_z):
+                value = of(design, mu, {**aux, name: z} if name else aux, points)
+                weights = np.outer(solve_mu[:, p], solve_z[:, q])[:, :, None]
+                into[lowest : degree + 1, : len(at_z)] += weights * value
     return mean, variance
+
+
+@cache
+def interpolation(lowest: int, degree: int) -> tuple[Array, Array]:
+    """Points in [0, 1], and what gives the coefficients of a polynomial from its values there."""
+    at = np.linspace(0, 1, degree + 1)[lowest:]
+    return at, np.linalg.inv(at[:, None] ** np.arange(lowest, degree + 1))
 
 
 def mean_at(design: Design, mu: Array, aux: Mapping[str, Any], points: Points) -> Array:
@@ -756,7 +744,8 @@ def relative_to(log_variance: Array, log_mean: Array) -> Array:
 
 def marginal_mean(design: Design, draws: Draws) -> Array:
     """mean_i E[y_i], averaged over all possible groups, each draw: (S,); at most `BEYOND`."""
-    nodes = 1 if is_logarithmic(design) else 50
+    # of a hurdle two means are taken
+    nodes = 1 if is_logarithmic(design) else 100 if "hurdle" in design.family.name else 50
     at_most = int(np.clip(WORK_MEAN / (draws.n * nodes), 50, MAX_FITTED))
     along = design.offset + design.common.values @ draws.beta.mean(axis=0)
     points = some_points(design, at_most, along=along)
