@@ -343,7 +343,17 @@ SHIPPED = [
     ("sites", "y ~ x + (x | site)", {}),
     ("penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)", {}),
     ("rehab", "incidents ~ treatment + hours + (treatment | center)", {"family": "poisson"}),
-    ("rehab", "incidents ~ treatment + (1 | center)", {"family": "negbinomial"}),
+    ("rehab", "incidents ~ treatment + gender + (1 | center)", {"family": "negbinomial"}),
+    ("rehab", "incidents ~ treatment + gender + (1 | center)", {"family": "zi_poisson"}),
+    ("sites", "y ~ x * site", {}),
+    ("sites_nb", "y ~ x + (x | site)", {"family": "negbinomial"}),
+    ("sleepstudy", "Reaction ~ Days + (Days | Subject)", {}),
+    ("bats_sim", "mass ~ species * forest + (forest | sites)", {}),
+    ("bees_sim", "Eulaema_nigrita ~ MAP + (1 | SA)", {"family": "negbinomial"}),
+    ("blossoms_sim", "UBW ~ LBW + (1 | pop/patch)", {}),
+    ("dragons_sim", "testScore ~ bodyLength + (bodyLength | mountainRange/site)", {}),
+    ("plots_sim", "biomass ~ 1 + (1 | plot) + (1 | year)", {}),
+    ("variance_sim", "y ~ x1 + (1 | groupID)", {}),
 ]
 
 

@@ -245,7 +245,7 @@ def factors_table(design: Design) -> Table:
 
 
 def grouping_blocks(design: Design, findings: Findings) -> Iterable[Block]:
-    if not any(p.blocks for p in design.predictors):
+    if not any(p.blocks for p in design.predictors) and not len(findings):
         return
     if not len(findings):
         yield Paragraph(
