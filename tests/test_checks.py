@@ -141,7 +141,7 @@ def test_a_missing_group_is_seen_in_the_residuals():
 def test_residuals_are_what_they_say():
     fit = made_up_fit("y ~ x + (x | pop)")
     found = fit.residuals()
-    mean = fit.predict(target="group")["estimate"]
+    mean = fit.predict(target="group", point="mean")["estimate"]
     np.testing.assert_allclose(found["fitted"], mean)
     np.testing.assert_allclose(found["residual"], table()["y"] - mean)
     pearson = fit.residuals("pearson")["residual"]
