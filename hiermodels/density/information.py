@@ -106,19 +106,23 @@ def _freeze(
     eta = at.predictors(model)
     problem = model.problem
     values, slopes = problem.evaluate(problem.y, problem.trials, eta)
-    for each in (at.t, at.slopes, eta, values, slopes):
-        if not np.all(np.isfinite(each)):
-            raise FloatingPointError("the density is not finite where it is to be approximated")
+    all_finite(at.t, at.slopes, eta, values, slopes)
     score = np.zeros_like(slopes) if stay else slopes * problem.counts
     information = expected_information(model, eta, rng, simulated)
     # In the units of t a common column is worth its slope.
     target = score + np.einsum("nkl,ln->kn", information, at.linear(model, at.slopes * at.t))
     mean, precision = approximate_priors(model, at.t)
-    mean = at.t if stay else mean
-    return assemble(model, at, information, target) | {
-        Section.COMMON_MEAN: mean,
+    sections = assemble(model, at, information, target)
+    all_finite(mean, precision, *(sections[s] for s in (Section.OWN, Section.PANELS, Section.REST)))
+    return sections | {
+        Section.COMMON_MEAN: at.t if stay else mean,
         Section.COMMON_PRECISION: precision,
     }
+
+
+def all_finite(*arrays: NDArray) -> None:
+    if not all(np.all(np.isfinite(each)) for each in arrays):
+        raise FloatingPointError("the density is not finite where it is to be approximated")
 
 
 def not_frozen(model: RowModel, at: Point) -> dict[Section, NDArray]:

@@ -8,7 +8,7 @@ mode of theta. NUTS then starts from coordinates in which the posterior is near 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -49,8 +49,8 @@ SEARCH = 300
 """Iterations of the search for a mode: there are as many coordinates as coefficients."""
 ENOUGH = {"informed": 0.3, "plain": 0.1}
 """Effective draws wanted per draw; a plain draw takes many gradients."""
-FEW_SIMULATED = 10_000
-"""Responses from which the information is estimated on the way to a further mode."""
+PARTS, MOST_ROWS = 4, 5
+"""Searches for a further mode from the modes of a few rows, and how many these are at most."""
 TOO_LOW = 30.0
 """A search that ends this far below the first mode has found none that matters."""
 FREEZES, CLOSE = 6, 0.05
@@ -202,21 +202,18 @@ def modes(model: RowModel, *, seed: int) -> list[Mode[Frozen]]:
     least = first.log_mass - float(np.linalg.slogdet(first.coordinates.sections[Section.SCALE])[1])
     least -= TOO_LOW
 
-    def approach(start: Start) -> NDArray[np.float64] | None:
-        x, frozen = near_start(model, start)
-        for _ in range(2):  # in coordinates of where it starts, then of where it ended
+    def approach(found: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        for stay in (True, False):  # in coordinates of where it starts, then of where it ended
+            frozen = frozen_at(model, found, simulated=0, stay=stay)
+            x = np.concatenate([found[:d], np.zeros(model.dimension - d)])
             x = find_mode(x, frozen.density, iterations=SEARCH)
             found = expand(x, frozen.words)
             if is_near(found, first):
                 return None
-            frozen = frozen_at(model, found, simulated=FEW_SIMULATED)
-            x = np.concatenate([found[:d], np.zeros(model.dimension - d)])
         return found if frozen.density(x)[0] > least else None
 
-    starts = draw_starts(
-        model.theta.priors, model.priors, effects=model.n_head + model.n_others, seed=seed
-    )
     with np.errstate(all="ignore"):
+        starts = [*from_priors(model, seed=seed), *from_few_rows(model, first.place, seed=seed)]
         return find_modes(first, starts, approach, lambda found: as_mode(pilot(model, found)))
 
 
@@ -228,31 +225,65 @@ def as_mode(frozen: Frozen) -> Mode[Frozen]:
     return Mode(coordinates=frozen, place=place, spread=spread, log_mass=mass)
 
 
-def near_start(model: RowModel, start: Start) -> tuple[NDArray[np.float64], Frozen]:
-    """x at a draw of the prior, frozen there; halfway back to the start of the first search, and
-    again, until that is possible.
-
-    Raises
-    ------
-    FloatingPointError
-        Where it never is.
-    """
-    first, x = _start(model).t, np.zeros(model.dimension)
+def from_priors(model: RowModel, *, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Draws of the prior, as stored draws; halfway back to the start of the first search, and
+    again, until the density can be approximated there."""
+    first, effects = _start(model).t, model.n_head + model.n_others
     places = tuple(model.theta.places[k] for k in model.order)
     shapes = [(block.n_levels, block.n_columns) for block in model.blocks]
-    for k in range(HALVINGS):
-        share = 0.5**k
-        at = Start(share * start.theta, first + share * (start.t - first), share * start.z)
-        effects = at.effects(places, shapes)  # the head's come last in what is stored
-        found = np.concatenate([at.theta, at.t, *(b.ravel() for b in [*effects[1:], effects[0]])])
-        x[: model.n_theta] = at.theta
+    for start in draw_starts(model.theta.priors, model.priors, effects=effects, seed=seed, pairs=1):
+        for k in range(HALVINGS):
+            share = 0.5**k
+            at = Start(share * start.theta, first + share * (start.t - first), share * start.z)
+            head, *others = (b.ravel() for b in at.effects(places, shapes))
+            found = np.concatenate([at.theta, at.t, *others, head])
+            if is_possible(model, found):
+                yield found
+                break
+
+
+def from_few_rows(
+    model: RowModel, place: NDArray[np.float64], *, seed: int
+) -> Iterator[NDArray[np.float64]]:
+    """Modes given a few rows alone, as many as the mean has coefficients, as stored draws.
+
+    Where a density of the rows has heavy tails a mode may need only a part of them, and a draw of
+    the prior is seldom near enough. Rows are neighbours in the order of their slopes at the known
+    mode: those that would have the mean on the same side, by as much.
+
+    The elemental sets of robust regression: Rousseeuw & Leroy 1987, chapter 5.
+    """
+    problem, d, rng = model.problem, model.n_theta, np.random.default_rng([seed, 5])
+    eta = point_of(model, place).predictors(model)
+    order = np.argsort(problem.evaluate(problem.y, problem.trials, eta)[1][0], kind="stable")
+    width = min(MOST_ROWS, max(1, int((model.common_predictor == 0).sum())), len(order))
+    for part in range(PARTS):
+        at = (part + rng.uniform()) / PARTS * (len(order) - width + 1)
+        counts = np.zeros(len(order))
+        counts[order[int(at) : int(at) + width]] = 1.0
+        few = replace(
+            model,
+            problem=replace(problem, counts=counts),
+            sections=model.sections | {Section.COUNTS: counts},
+        )
         try:
-            frozen = frozen_at(model, found, simulated=FEW_SIMULATED, stay=True)
-        except FloatingPointError:
+            frozen = frozen_at(few, place, simulated=0, stay=True)
+            x = np.concatenate([place[:d], np.zeros(model.dimension - d)])
+            x = find_mode(x, frozen.density, iterations=SEARCH)
+        except (FloatingPointError, np.linalg.LinAlgError):
             continue
-        if np.isfinite(frozen.density(x)[0]):
-            return x, frozen
-    raise FloatingPointError("no finite density between a draw of the prior and the start")
+        if is_possible(model, found := expand(x, frozen.words)):
+            yield found
+
+
+def is_possible(model: RowModel, found: NDArray[np.float64]) -> bool:
+    """Whether the density can be approximated at a stored draw, and is finite there."""
+    try:
+        frozen = frozen_at(model, found, simulated=0, stay=True)
+    except (FloatingPointError, np.linalg.LinAlgError):
+        return False
+    x = np.concatenate([found[: model.n_theta], np.zeros(model.dimension - model.n_theta)])
+    return bool(np.isfinite(frozen.density(x)[0]))
 
 
 def sample_informed(
