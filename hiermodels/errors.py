@@ -17,6 +17,7 @@ __all__ = [
     "IdentificationWarning",
     "ImportanceWarning",
     "MissingDataWarning",
+    "ModesWarning",
     "NotAvailableError",
     "PriorError",
     "SamplingError",
@@ -91,6 +92,10 @@ class ImportanceWarning(HierModelsWarning):
 
 class MissingDataWarning(HierModelsWarning):
     """Rows were dropped because they miss a value."""
+
+
+class ModesWarning(HierModelsWarning):
+    """The posterior has several modes, and the chains do not go between them."""
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
