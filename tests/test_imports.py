@@ -14,6 +14,8 @@ ORDER = [
     "errors",
     "distributions",
     "formula",
+    "roles",
+    "text_numbers",
     "families",
     "data",
     "columns",
