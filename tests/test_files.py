@@ -414,6 +414,17 @@ def test_names_that_are_no_totals(tmp_path: Path) -> None:
     assert len(read_table(tmp_path / "a.csv")) == 13
 
 
+def test_tables_without_rows(tmp_path: Path) -> None:
+    empty = pd.DataFrame({"y": [], "x": []})
+    empty.to_csv(tmp_path / "a.csv", index=False)
+    empty.to_parquet(tmp_path / "a.parquet")
+    empty.to_excel(tmp_path / "a.xlsx", index=False)
+    (tmp_path / "a.json").write_text("[]", encoding="utf-8")
+    for path in sorted(tmp_path.iterdir()):
+        with pytest.raises(hm.DataError, match=f"'{path}' has a header and no rows"):
+            read_table(path, roles=find_roles([parse("y ~ x")]))
+
+
 # standard input
 
 

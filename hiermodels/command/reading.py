@@ -82,10 +82,11 @@ def read_table(
         length, another separator or decimal mark, numbers that are text, nothing in it.
     """
     check_encoding(encoding)
+    separator = NAMED.get(separator or "", separator)
     check_marks(separator, decimal, thousands)
     marks = Marks(
         encoding=encoding,
-        separator=NAMED.get(separator or "", separator),
+        separator=separator,
         decimal=decimal,
         thousands=thousands,
         na=None if na is None else tuple(na),
@@ -103,6 +104,8 @@ def read_table(
         frame, taken = without_missing(frame, absent)
     else:
         frame, taken = read_text(source, marks, roles)
+    if frame.empty:
+        raise DataError(f"{source.shown} has a header and no rows")
     used = [str(c) for c in dict.fromkeys(frame.columns) if roles is None or c in roles.every]
     check_not_twice(source, frame, used if roles is not None else [])
     check_footer(source, frame, word=row_word(frame))
@@ -117,7 +120,7 @@ def check_marks(separator: str | None, decimal: str, thousands: str | None) -> N
     if thousands is not None and (thousands not in THOUSANDS or thousands == decimal):
         possible = ", ".join(repr(m) for m in THOUSANDS if m != decimal)
         raise DataError(f"the mark {thousands!r} between thousands; it is one of {possible}")
-    if separator is not None and len(separator) != 1 and separator not in NAMED:
+    if separator is not None and len(separator) != 1:
         raise DataError(
             f"the separator {separator!r}; it is one character, such as ';', or tab or space"
         )
@@ -171,8 +174,6 @@ def read_text(source: Source, marks: Marks, roles: Roles | None) -> tuple[pd.Dat
     if roles is not None:
         check_header(source, names, roles.every)
     as_text = set() if roles is None else roles.labels | roles.categories
-    if roles is not None:
-        check_header(source, names, roles.every)
     dtype = {k: str for k, name in enumerate(names) if name in as_text}
     frame = parse(source, separator, marks, dtype=dtype, na=marks.missing)
     frame.columns = names[: len(frame.columns)]
@@ -180,8 +181,6 @@ def read_text(source: Source, marks: Marks, roles: Roles | None) -> tuple[pd.Dat
     frame.index = line_index(lines, len(frame))
     taken = taken_as_missing(source, separator, marks, frame, roles)
     frame = frame[frame.notna().any(axis=1)]
-    if frame.empty:
-        raise DataError(f"{source.shown} has a header and no rows")
     if roles is not None:
         once = {name for name in as_text if names.count(name) == 1}
         columns = {n: labels_of(frame[n], label=n in roles.labels) for n in once}
