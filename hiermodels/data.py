@@ -18,11 +18,15 @@ import pandas as pd
 
 from hiermodels.errors import DataError, MissingDataWarning, counted, some_rows
 from hiermodels.formula import Formula
+from hiermodels.roles import Roles, find_roles
+from hiermodels.text_numbers import MINUSES, TextNumbers, find_text_numbers
 
-__all__ = ["MISSING", "Rows", "select_rows"]
+__all__ = ["MISSING", "Rows", "as_category", "is_text", "select_rows", "text_numbers"]
 
 #: What ``missing=`` can say.
 MISSING = ("drop", "error")
+#: From so many levels on, text that has more of them than this share of the rows is no predictor.
+FEW, NEARLY = 6, 0.8
 PACKAGE = os.path.dirname(__file__)
 
 
@@ -122,9 +126,115 @@ def select_rows(
     if frame.empty:
         raise DataError("the data have no rows")
     sources = {name: value for name, value in (extra or {}).items() if isinstance(value, str)}
+    roles = find_roles(formulas)
+    check_numbers(frame, roles, sources, extra or ())
     response = formula.response.strip("`")
     plain = converted(frame, plain_dtype, declared=response)
-    return replace(complete(plain, missing=missing, declared=response), sources=sources)
+    rows = replace(complete(plain, missing=missing, declared=response), sources=sources)
+    check_many_levels(rows.frame, roles)
+    return rows
+
+
+def is_text(column: pd.Series) -> bool:
+    """Whether values are text, all or some; categories are what they are."""
+    if isinstance(column.dtype, pd.CategoricalDtype) or is_plain(column):
+        return False
+    if column.dtype == object:
+        return any(isinstance(value, str) for value in column)
+    return bool(pd.api.types.is_string_dtype(column.dtype))
+
+
+def text_numbers(
+    column: pd.Series, *, decimal: str = ".", decimals_seen: bool = False
+) -> tuple[TextNumbers, Any] | None:
+    """What keeps a column of text from being numbers, and the label of the first such row."""
+    if not is_text(column):
+        return None
+    counts = column.dropna().value_counts(sort=False)
+    found = find_text_numbers(
+        dict(zip(counts.index, counts.tolist(), strict=True)),
+        decimal=decimal,
+        decimals_seen=decimals_seen,
+    )
+    if found is None:
+        return None
+    return found, column.index[int(np.argmax((column == found.value).to_numpy()))]
+
+
+def check_numbers(
+    frame: pd.DataFrame, roles: Roles, sources: Mapping[str, str], further: Iterable[str]
+) -> None:
+    """Refuse numbers that are text, for then each would be a category of its own."""
+    own = {name: sources.get(name, name.strip("_")) for name in further}
+    used = {str(name): str(name) for name in frame.columns if name in roles.values}
+    for name, shown in (used | own).items():
+        found = text_numbers(frame[name])
+        if found:
+            raise DataError(why_text(shown, *found, labels=name in roles.predictors))
+
+
+def why_text(name: str, found: TextNumbers, row: Any, *, labels: bool) -> str:
+    """What is wrong, and the line of Python that repairs it."""
+    column, value = f"data[{name!r}]", str(found.value).strip()
+    more = f" (as {found.rows - 1} more do)" if found.rows > 1 else ""
+    start = f"{name!r} is text that mostly reads as numbers, but row {row} has {value!r}{more}."
+    if found.kind == "number":
+        start = f"{name!r} is text that reads as numbers, such as {value!r} in row {row}."
+    return f"{start} {repair(column, found, value)}" + (
+        f" If the values are labels, write {as_category(name)} in the formula." if labels else ""
+    )
+
+
+def repair(column: str, found: TextNumbers, value: str) -> str:
+    """The line of Python that makes numbers of such a column."""
+    if found.kind == "number":
+        return f"Make numbers of it: {column} = pandas.to_numeric({column})."
+    if found.kind == "decimal":
+        thousands = f", thousands={found.mark!r}" if found.mark else ""
+        return f"Read the file with pandas.read_csv(..., decimal=','{thousands})."
+    if found.kind == "thousands":
+        return f"Read the file with pandas.read_csv(..., thousands={found.mark!r})."
+    if found.kind == "either":
+        return (
+            f"Read the file with pandas.read_csv(..., thousands={found.mark!r}), or with "
+            f"decimal={found.mark!r} where that is the decimal mark."
+        )
+    if found.kind == "minus":
+        dash = next(c for c in value if c in MINUSES)
+        return (
+            f"That dash is no minus: {column} = "
+            f"pandas.to_numeric({column}.str.replace({dash!r}, '-'))."
+        )
+    if found.kind == "unit":
+        return (
+            f"Take the unit off: {column} = "
+            f"pandas.to_numeric({column}.str.replace({found.mark!r}, ''))."
+        )
+    absent = ", ".join(map(repr, found.absent[:3]))
+    return (
+        "Correct it, or, where it means missing, read the file with "
+        f"pandas.read_csv(..., na_values=[{absent}])."
+    )
+
+
+def as_category(name: str) -> str:
+    """``C(x)``, with backquotes around a name that needs them."""
+    return f"C({name})" if name.isidentifier() else f"C(`{name}`)"
+
+
+def check_many_levels(frame: pd.DataFrame, roles: Roles) -> None:
+    """Refuse text as a predictor that is nearly another in each row."""
+    for name in frame.columns:
+        if name not in roles.predictors or name not in roles.values or not is_text(frame[name]):
+            continue
+        levels = frame[name].nunique()
+        if levels >= FEW and levels > NEARLY * len(frame):
+            raise DataError(
+                f"the predictor {name!r} is text with {levels} different values in "
+                f"{counted(len(frame), 'row')}, such as {frame[name].iloc[0]!r}: each would be a "
+                "coefficient, and hardly one could be told from the noise. Leave it out, or "
+                "take it as a grouping factor that has several rows in each level."
+            )
 
 
 def converted(

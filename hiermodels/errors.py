@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 __all__ = [
+    "LINE",
     "ArgumentError",
     "DataError",
     "DatasetError",
@@ -26,6 +27,8 @@ __all__ = [
     "UnknownNameError",
 ]
 
+#: What the index of a frame is called whose labels are the lines of its file.
+LINE = "line"
 #: Labels of rows that a message lists.
 SHOWN = 5
 
@@ -116,10 +119,11 @@ def lookup[T](name: str, table: dict[str, T], *, what: str) -> T:
 
 
 def some_rows(labels: Sequence[Any]) -> str:
-    """``rows 3, 8, 11, 20, 31 and 4 more``."""
+    """``rows 3, 8, 11, 20, 31 and 4 more``; lines, where the index is called so."""
     shown = ", ".join(str(label) for label in labels[:SHOWN])
     more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
-    return f"row{'s' if len(labels) > 1 else ''} {shown}{more}"
+    word = LINE if getattr(labels, "name", None) == LINE else "row"
+    return f"{word}{'s' if len(labels) > 1 else ''} {shown}{more}"
 
 
 def counted(n: int, what: str) -> str:

@@ -354,7 +354,7 @@ def test_compared_are_the_rows_that_all_formulas_have() -> None:
     assert f"Compared on the {len(frame) - 4} rows that are complete" in result.stderr
     for name in ("y_x", "y_z"):
         kept = hm.load(f"c/{name}.hm").design.rows.frame
-        assert list(kept.index) == list(frame.drop([1, 4, 5, 8]).index)
+        assert list(kept.index) == [k + 2 for k in frame.drop([1, 4, 5, 8]).index]  # lines
 
 
 @pytest.mark.usefixtures("calls", "here", "short_report")
@@ -430,6 +430,14 @@ def test_help_has_examples_and_exit_codes(command: str) -> None:
     assert ("[priors]" in found) == (command in cli.SETTINGS)
 
 
+def test_examples_of_help_fit_80_columns() -> None:
+    """Lines that are kept as they are have one blank at either side."""
+    kept = [text for text in vars(cli).values() if isinstance(text, str) and "\b\n" in text]
+    assert len(kept) == 7
+    for line in "\n".join(kept).replace("\\[", "[").splitlines():
+        assert len(line) <= 78, line
+
+
 # what a user can do wrong
 
 FORMULA = "y ~ x + (1 | pop)"
@@ -438,7 +446,7 @@ REFUSED = {
         ["tables.csv", FORMULA],
         "DataError: no file 'tables.csv'. Did you mean 'table.csv'?",
     ),
-    "folder": ([".", FORMULA], "DataError: '.' is a folder; name a CSV file in it"),
+    "folder": ([".", FORMULA], "DataError: '.' is a folder; name a file in it"),
     "encoding": (
         ["latin.csv", FORMULA],
         "DataError: 'latin.csv' is not text in utf-8: byte 9 (0xf6) in line 2 cannot be decoded. "
@@ -531,7 +539,7 @@ def test_a_table_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.usefixtures("here")
 def test_a_terminal_that_lacks_characters() -> None:
     """A level called π, on a terminal in cp1252, is a question mark and not a traceback."""
-    arguments = "sys.argv = ['', 'fit', '\u03c0.csv', 'y']"
+    arguments = "sys.argv = ['', 'fit', '\u03c0.csv', 'y ~ x']"
     code = f"import sys; from hiermodels.command.cli import main; {arguments}"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}; main()"],

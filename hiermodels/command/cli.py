@@ -1,4 +1,4 @@
-"""The command line: a CSV and a formula to a posterior, tables, pictures and a report in a folder.
+"""The command line: a table and a formula to a posterior, tables, pictures and a report.
 
     hiermodels fit data/sites.csv "y ~ x + (x | site)" --out report/
     hiermodels fit --config analysis.toml
@@ -17,7 +17,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import reduce, wraps
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from hiermodels.distributions import Prior
     from hiermodels.fitting import Model
     from hiermodels.results import Fit
+    from hiermodels.roles import Roles
 
 __all__ = ["app", "main"]
 
@@ -62,15 +63,17 @@ Formulas:
   "y ~ x + (1 | pop/patch)"        patches nested in populations
   "y ~ 1 + (1 | plate) + (1 | sample)"   two crossed factors
   "y ~ x*w + (x | site)"           an interaction with a predictor of the site
-  "dead / total ~ x + (1 | site)" --family binomial            successes of trials
+  "dead / total ~ x + (1 | site)" --family binomial    successes of trials
   "n ~ x + offset(log(area)) + (1 | site)" --family poisson    counts per area
 """
 FIT_EXAMPLES = """\
 \b
 Examples:
   hiermodels fit sites.csv "y ~ x + (x | site)" --seed 1 --out report
-  hiermodels fit sites.csv "y ~ x + (1 | site)" --prior "x=Normal(mu=0, sigma=1)"
-  hiermodels fit messung.csv "y ~ x + (1 | ort)" --separator ";" --decimal "," --encoding cp1252
+  hiermodels fit sites.csv "y ~ x" --prior "x=Normal(mu=0, sigma=1)"
+  hiermodels fit messung.csv "y ~ x + (1 | ort)" --separator ";" --decimal ","
+  hiermodels fit plots.xlsx "y ~ x + (1 | plot)" --sheet 2024 --na - --na n.d.
+  zcat big.csv.gz | hiermodels fit - "y ~ x + (1 | site)"
   hiermodels fit --config analysis.toml --seed 2
 """
 CONFIG = """\
@@ -96,8 +99,8 @@ Exit codes:
 COMPARE_EXAMPLES = """\
 \b
 Examples:
-  hiermodels compare sites.csv "y ~ x + (1 | site)" "y ~ x + (x | site)" --seed 1
-  hiermodels compare sites.csv "y ~ 1 + (1 | site)" "y ~ x + (1 | site)" --by logo
+  hiermodels compare sites.csv "y ~ x + (1 | site)" "y ~ x + (x | site)"
+  hiermodels compare a.csv "y ~ 1 + (1 | site)" "y ~ x + (1 | site)" --by logo
   hiermodels compare --config analysis.toml
 """
 POOLING_EXAMPLES = """\
@@ -110,13 +113,13 @@ REPORT_EXAMPLES = """\
 \b
 Examples:
   hiermodels report report/fit.hm                    writes report/fit.html
-  hiermodels report report/fit.hm --out paper.tex    LaTeX, with the pictures in paper_files
+  hiermodels report report/fit.hm --out paper.tex    LaTeX and paper_files
   hiermodels report report/fit.hm --out notes.md --rows patients
 """
 
 app = typer.Typer(
     name="hiermodels",
-    help="Bayesian hierarchical models: from a CSV and a formula to a posterior, a variance "
+    help="Bayesian hierarchical models: from a table and a formula to a posterior, a variance "
     "report, group estimates and pictures.",
     epilog='Start with "hiermodels demo", then "hiermodels fit --help".\n\n' + EXIT_CODES,
     no_args_is_help=True,
@@ -182,7 +185,11 @@ def as_options(found: Mapping[str, Any]) -> dict[str, Any]:
 
 Data = Annotated[
     Path,
-    typer.Argument(metavar="DATA", help="A CSV file with a header line; .tsv is read with tabs."),
+    typer.Argument(
+        metavar="DATA",
+        help="A table with a header: CSV (.tsv with tabs), .xlsx, .parquet, .feather or .jsonl; "
+        "text also in .gz, .bz2, .xz, .zst or .zip; - is standard input.",
+    ),
 ]
 Formula = Annotated[
     str,
@@ -197,9 +204,24 @@ Config = Annotated[
 Encoding = Annotated[str, typer.Option(help="Of the file, such as latin-1.")]
 Separator = Annotated[
     str | None,
-    typer.Option(help="Between columns, such as ';'; a comma, in .tsv a tab, if not given."),
+    typer.Option(
+        help="Between columns, such as ';', tab or space; a comma, in .tsv a tab, if not given."
+    ),
 ]
 Decimal = Annotated[str, typer.Option(help="The mark in decimal numbers: '.' or ','.")]
+Thousands = Annotated[
+    str | None, typer.Option(help="The mark between thousands, such as ',', '.' or ' '.")
+]
+NA = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A text that means missing, instead of NA, NaN, None, null, N/A …; repeatable; "
+        "'' for empty cells alone."
+    ),
+]
+Sheet = Annotated[
+    str | None, typer.Option(help="Of an Excel workbook, where several have something in them.")
+]
 FamilyName = Annotated[
     str, typer.Option(help="gaussian, beta, binomial, poisson, negbinomial, zi_poisson, …")
 ]
@@ -250,6 +272,9 @@ class Options:
     encoding: Encoding = "utf-8"
     separator: Separator = None
     decimal: Decimal = "."
+    thousands: Thousands = None
+    na: NA = None
+    sheet: Sheet = None
     family: FamilyName = "gaussian"
     link: Link = None
     dispersion: Dispersion = None
@@ -270,7 +295,23 @@ class Options:
     @property
     def of_file(self) -> dict[str, Any]:
         """The arguments of `read_table`."""
-        return {"encoding": self.encoding, "separator": self.separator, "decimal": self.decimal}
+        names = ("encoding", "separator", "decimal", "thousands", "na", "sheet")
+        return {name: getattr(self, name) for name in names}
+
+    def roles(self, formulas: Iterable[str]) -> Roles:
+        """What the columns of these formulas, and of the further options, are used as."""
+        from hiermodels.formula import parse, parse_predictor
+        from hiermodels.roles import find_roles
+
+        own = [parse_predictor(text) for text in (self.dispersion, self.zi) if text is not None]
+        columns = [name for name in (self.weights, self.se) if name is not None]
+        return find_roles([*map(parse, formulas), *own], numbers=columns)
+
+    def read(self, data: Path, formulas: Iterable[str]) -> pd.DataFrame:
+        """The table, as these formulas need it."""
+        from hiermodels.command.reading import read_table
+
+        return read_table(data, roles=self.roles(formulas), **self.of_file)
 
     @property
     def priors(self) -> dict[str, Prior]:
@@ -318,6 +359,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 #: The settings of a model and of its sampler, and what kind of value each has in a file.
 MODEL = {
     **{"data": "path", "encoding": "text", "separator": "text", "decimal": "text"},
+    **{"thousands": "text", "na": "texts", "sheet": "text"},
     **{"family": "text", "link": "text", "zi": "text"},
     **{"dispersion": "text", "priors": "texts", "weights": "text", "se": "text", "missing": "text"},
     **{"draws": "whole", "tune": "whole", "chains": "whole", "cores": "whole", "seed": "whole"},
@@ -331,7 +373,7 @@ SETTINGS = {
 
 
 @app.command(
-    help="Fit a model to a CSV file and report on it.\n\n"
+    help="Fit a model to a table in a file and report on it.\n\n"
     "The formula says what the response depends on; in bars stands what differs between the "
     "levels of a grouping factor.",
     epilog="\n\n".join([FORMULAS, FIT_EXAMPLES, CONFIG, EXIT_CODES]),
@@ -352,10 +394,9 @@ def fit(
     options: Options,
 ) -> None:
     with clean_errors():
-        from hiermodels.command.reading import read_table
         from hiermodels.fitting import Model
 
-        table = read_table(data, **options.of_file)
+        table = options.read(data, [formula])
         model = Model(formula, table, priors=options.priors, **options.of_model)
         folder = None if out is None else prepare_folder(out)
         found = sample(model, options)
@@ -389,14 +430,12 @@ def compare(
     options: Options,
 ) -> None:
     with clean_errors():
-        from hiermodels.command.reading import read_table
         from hiermodels.fitting import Model
         from hiermodels.workflows.pooling import compare as compare_fits
 
-        table = read_table(data, **options.of_file)
-        models = {
-            name: Model(text, table, **options.of_model) for name, text in named(formulas).items()
-        }
+        chosen = named(formulas)
+        table = options.read(data, chosen.values())
+        models = {name: Model(text, table, **options.of_model) for name, text in chosen.items()}
         models = with_priors(on_common_rows(models, table, options), options.priors)
         folder = None if out is None else prepare_folder(out)
         fits = {name: sample(model, options) for name, model in models.items()}
@@ -491,10 +530,9 @@ def pooling(
     options: Options,
 ) -> None:
     with clean_errors():
-        from hiermodels.command.reading import read_table
         from hiermodels.workflows.pooling import pooling as pool
 
-        table = read_table(data, **options.of_file)
+        table = options.read(data, [formula])
         folder = None if out is None else prepare_folder(out)
         found = pool(
             formula,
@@ -667,8 +705,11 @@ def sample(model: Model, options: Options) -> Fit:
 
 def tell_results(found: Fit, folder: Path | None, *, data_file: Path, options: Options) -> None:
     """Save the fit first, then print, then write the rest."""
+    from hiermodels.command.sources import is_standard_input
+
     attributes = found.idata["posterior"].attrs
-    attributes["data_file"] = data_file.as_posix()
+    if not is_standard_input(data_file):
+        attributes["data_file"] = data_file.as_posix()
     attributes["data_reading"] = json.dumps(options.of_file)
     files = [] if folder is None else save_first(found, folder)
     shares = [found.variance_table(scale=scale).text() for scale in found.scales]

@@ -1,20 +1,43 @@
-"""A text file into a frame, or one clear sentence on why it is not a table.
+"""A file into a frame, or one clear sentence on why it is not a table.
 
-Nothing is guessed: a file that is no text, in another encoding, with another separator or with rows
-of unequal length is refused with the place and the repair, never read wrongly.
+Nothing is guessed: a file that is no table, in another encoding, with another separator or with
+rows of unequal length is refused with the place and the repair, never read wrongly. Labels of
+grouping factors are read as they stand; the index of the frame has the lines of the file.
 """
 
 from __future__ import annotations
 
 import codecs
-import csv
-import re
+import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hiermodels.errors import DataError, did_you_mean
+from hiermodels.command.cells import (
+    Marks,
+    Taken,
+    check_not_twice,
+    labels_of,
+    row_word,
+    tell_missing,
+    with_numbers,
+    without_missing,
+)
+from hiermodels.command.lines import (
+    check_footer,
+    check_header,
+    check_lines,
+    header_of,
+    long_record,
+    record_lines,
+    too_long,
+)
+from hiermodels.command.sources import Source, read_source
+from hiermodels.command.typed_files import FORMATS, format_of, read_typed
+from hiermodels.errors import LINE, DataError
+from hiermodels.roles import Roles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,31 +46,15 @@ __all__ = ["read_table"]
 
 #: The separator by the end of the file's name; a comma for all others.
 SEPARATORS = {".tsv": "\t", ".tab": "\t"}
+#: Separators by name, for a shell in which they are hard to type.
+NAMED = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"}
 
 #: What can stand in a number before its decimals.
 DECIMALS = (".", ",")
+#: What can stand between thousands.
+THOUSANDS = (",", ".", " ", "'", "_", "\u2019")
 
-#: How files that are no text begin, and what to do about them.
-SIGNATURES = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook: save the sheet as CSV in UTF-8",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook: save the sheet as CSV in UTF-8",
-    b"\x1f\x8b": "compressed by gzip: unpack it, or, if it is R's, write it with write.csv",
-    b"BZh": "compressed by bzip2: unpack it, or, if it is R's, write it with write.csv",
-    b"\xfd7zXZ": "compressed by xz: unpack it, or, if it is R's, write it with write.csv",
-    b"PAR1": "a Parquet file: read it in Python with pandas.read_parquet",
-    b"%PDF": "a PDF: export the table as CSV in UTF-8",
-}
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-CHUNK = 1 << 20
-OTHER_SEPARATORS = {
-    ",": ("commas", "Give the file the ending .csv."),
-    ";": (
-        "semicolons",
-        "Give --separator ';', and --decimal ',' if its numbers have a decimal comma.",
-    ),
-    "\t": ("tabs", "Give the file the ending .tsv."),
-    "|": ("bars", "Give --separator '|'."),
-}
 
 
 def read_table(
@@ -56,35 +63,67 @@ def read_table(
     encoding: str = "utf-8",
     separator: str | None = None,
     decimal: str = ".",
+    thousands: str | None = None,
+    na: Sequence[str] | None = None,
+    sheet: str | None = None,
+    roles: Roles | None = None,
 ) -> pd.DataFrame:
-    """The table in a CSV file, or in a TSV file by the end of its name.
+    """The table in a file: text, an Excel workbook, Parquet, Feather or JSON lines.
 
-    ``separator`` stands between columns, ``decimal`` in numbers: ``";"`` and ``","`` in files that
-    Excel writes where numbers have a decimal comma.
+    ``separator`` stands between columns, ``decimal`` and ``thousands`` in numbers: ``";"``,
+    ``","`` and ``"."`` in files that Excel writes where numbers have a decimal comma. ``na`` are
+    the texts that mean missing instead of the usual ones. ``roles`` says which columns the model
+    uses and as what; without it every column may have numbers.
 
     Raises
     ------
     DataError
-        No such file, a directory, not to be opened, not text, another encoding, rows of unequal
-        length, another separator or decimal mark, nothing in it.
+        No such file, a folder, not to be opened, no table, another encoding, rows of unequal
+        length, another separator or decimal mark, numbers that are text, nothing in it.
     """
-    target = Path(path)
     check_encoding(encoding)
-    check_text(target, encoding)
-    check_marks(separator, decimal)
-    if separator is None:
-        separator = SEPARATORS.get(target.suffix.lower(), ",")
-    check_separator(target, separator, encoding)
-    frame = parse(target, separator, encoding, decimal)
-    check_decimals(target, frame, decimal)
+    separator = NAMED.get(separator or "", separator)
+    check_marks(separator, decimal, thousands)
+    marks = Marks(
+        encoding=encoding,
+        separator=separator,
+        decimal=decimal,
+        thousands=thousands,
+        na=None if na is None else tuple(na),
+    )
+    source = read_source(path)
+    kind = format_of(source)
+    if sheet is not None and kind != "excel":
+        raise DataError(f"--sheet {sheet!r}: {source.shown} is no Excel workbook")
+    if kind in ("", "json"):
+        source = replace(source, content=in_utf_8(source, encoding))
+    if kind in FORMATS:
+        frame = read_typed(source, kind=kind, sheet=sheet)
+        # a text "NA" is typed in by somebody in a workbook; the other formats have their own word
+        absent = marks.missing if kind == "excel" or na is not None else ()
+        frame, taken = without_missing(frame, absent)
+    else:
+        frame, taken = read_text(source, marks, roles)
+    if frame.empty:
+        raise DataError(f"{source.shown} has a header and no rows")
+    used = [str(c) for c in dict.fromkeys(frame.columns) if roles is None or c in roles.every]
+    check_not_twice(source, frame, used if roles is not None else [])
+    check_footer(source, frame, word=row_word(frame))
+    frame = with_numbers(source, frame, marks, roles, taken=taken)
+    tell_missing({name: taken[name] for name in used if taken.get(name)}, roles)
     return frame
 
 
-def check_marks(separator: str | None, decimal: str) -> None:
+def check_marks(separator: str | None, decimal: str, thousands: str | None) -> None:
     if decimal not in DECIMALS:
         raise DataError(f"the decimal mark {decimal!r}; it is {' or '.join(map(repr, DECIMALS))}")
+    if thousands is not None and (thousands not in THOUSANDS or thousands == decimal):
+        possible = ", ".join(repr(m) for m in THOUSANDS if m != decimal)
+        raise DataError(f"the mark {thousands!r} between thousands; it is one of {possible}")
     if separator is not None and len(separator) != 1:
-        raise DataError(f"the separator {separator!r}; it is one character, such as ';'")
+        raise DataError(
+            f"the separator {separator!r}; it is one character, such as ';', or tab or space"
+        )
     if separator == decimal:
         raise DataError(f"{decimal!r} cannot stand between columns and in numbers, too")
 
@@ -100,90 +139,73 @@ def check_encoding(encoding: str) -> None:
         ) from None
 
 
-def check_text(path: Path, encoding: str) -> None:
-    """Refuse what is no file, no text, or text in another encoding."""
-    start = opening(path)
-    if not start:
-        raise DataError(f"{str(path)!r} is empty")
-    for signature, what in SIGNATURES.items():
-        if start.startswith(signature):
-            raise DataError(f"{str(path)!r} is not a text file; it is {what}.")
-    wide = encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32"))
-    if start.startswith(UTF_16) and not wide:
-        raise DataError(f"{str(path)!r} is text in UTF-16. Try --encoding utf-16.")
-    if b"\0" in start and not wide:
+def in_utf_8(source: Source, encoding: str) -> bytes:
+    """The text in UTF-8, or why it is no text in this encoding."""
+    content = source.content
+    name = encoding.lower().replace("_", "-")
+    wide = name.startswith(("utf-16", "utf-32"))
+    if content.startswith(UTF_16) and not wide:
+        raise DataError(f"{source.shown} is text in UTF-16. Try --encoding utf-16.")
+    if b"\0" in content and not wide:
         raise DataError(
-            f"{str(path)!r} is not a text file: byte {start.index(0)} is zero. "
+            f"{source.shown} is not a text file: byte {content.index(0)} is zero. "
             "Export the table as CSV in UTF-8 from the program that wrote it."
         )
-    check_decodes(path, encoding)
-
-
-def opening(path: Path) -> bytes:
-    """The first bytes of a file, or why there are none."""
+    narrow = name in ("utf-8", "utf8")
     try:
-        with path.open("rb") as file:
-            return file.read(CHUNK)
-    except FileNotFoundError:
-        raise DataError(f"no file {str(path)!r}.{similar_file(path)}") from None
-    except IsADirectoryError:
-        raise DataError(f"{str(path)!r} is a folder; name a CSV file in it") from None
-    except OSError as error:
-        if path.is_dir():  # Windows refuses to open a folder in other words
-            raise DataError(f"{str(path)!r} is a folder; name a CSV file in it") from None
-        raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
-
-
-def similar_file(path: Path) -> str:
-    """A suggestion among the files beside it."""
-    if not path.parent.is_dir():
-        return f" There is no folder {str(path.parent)!r} either."
-    try:
-        names = [p.name for p in path.parent.iterdir() if p.is_file()]
-    except OSError:
-        return ""
-    return did_you_mean(path.name, names)
-
-
-def chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            yield chunk
-
-
-def check_decodes(path: Path, encoding: str) -> None:
-    """Refuse a byte that the encoding does not have, with its position in the file."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    read = 0
-    kept = 0  # bytes of a character that the end of the last chunk cut in two
-    try:
-        for chunk in chunks(path):
-            decoder.decode(chunk)
-            read += len(chunk)
-            kept = len(decoder.getstate()[0])
-        decoder.decode(b"", final=True)
+        # unlike bytes.decode, it misses the byte order mark of UTF-16
+        text = codecs.getincrementaldecoder(encoding)().decode(content, final=True)
     except UnicodeDecodeError as error:
-        at = read - kept + error.start
-        other = "latin-1" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else "utf-8"
+        line = content[: error.start].count(b"\n") + 1
         raise DataError(
-            f"{str(path)!r} is not text in {encoding}: byte {at} "
-            f"({error.object[error.start]:#04x}) in line {line_of(path, at)} cannot be decoded. "
-            f"Try --encoding {other}, or save the file as UTF-8."
+            f"{source.shown} is not text in {encoding}: byte {error.start} "
+            f"({content[error.start]:#04x}) in line {line} cannot be decoded. "
+            f"Try --encoding {'latin-1' if narrow else 'utf-8'}, or save the file as UTF-8."
         ) from None
+    found = content if narrow else text.encode("utf-8")
+    return found.removeprefix(codecs.BOM_UTF8)
 
 
-def line_of(path: Path, position: int) -> int:
-    """The line, from 1, of a byte of the file."""
-    lines, left = 1, position
-    for chunk in chunks(path):
-        lines += chunk[:left].count(b"\n")
-        left -= len(chunk)
-        if left <= 0:
-            break
-    return lines
+def read_text(source: Source, marks: Marks, roles: Roles | None) -> tuple[pd.DataFrame, Taken]:
+    """The frame of a table in text, and by column what was taken as missing, and how often."""
+    separator = marks.separator or SEPARATORS.get(source.suffix, ",")
+    check_lines(source, separator)
+    names = [name.strip() for name in header_of(source, separator)]
+    if roles is not None:
+        check_header(source, names, roles.every)
+    as_text = set() if roles is None else roles.labels | roles.categories
+    dtype = {k: str for k, name in enumerate(names) if name in as_text}
+    frame = parse(source, separator, marks, dtype=dtype, na=marks.missing)
+    frame.columns = names[: len(frame.columns)]
+    lines = record_lines(source.content, separator, n=len(frame) + 1)
+    frame.index = line_index(lines, len(frame))
+    taken = taken_as_missing(source, separator, marks, frame, roles)
+    frame = frame[frame.notna().any(axis=1)]
+    if roles is not None:
+        once = {name for name in as_text if names.count(name) == 1}
+        columns = {n: labels_of(frame[n], label=n in roles.labels) for n in once}
+        frame = frame.assign(**columns)
+    return frame, taken
 
 
-def parse(path: Path, separator: str, encoding: str, decimal: str) -> pd.DataFrame:
+def line_index(lines: Any, n: int) -> pd.Index:
+    """The line of each row; where it cannot be told, the rows from 1."""
+    import pandas as pd
+
+    if lines is None:
+        return pd.RangeIndex(1, n + 1)
+    return pd.Index(lines[1:], name=LINE, dtype="int64")
+
+
+def parse(
+    source: Source,
+    separator: str,
+    marks: Marks,
+    *,
+    dtype: Mapping[int, type] | type,
+    na: Iterable[str],
+    usecols: list[int] | None = None,
+) -> pd.DataFrame:
     import pandas as pd
 
     try:
@@ -191,65 +213,46 @@ def parse(path: Path, separator: str, encoding: str, decimal: str) -> pd.DataFra
             # rows longer than the header are refused below, whichever way pandas tells of them
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
-                path, sep=separator, encoding=encoding, decimal=decimal, low_memory=False
+                io.BytesIO(source.content),
+                sep=r"\s+" if separator == " " else separator,
+                decimal=marks.decimal,
+                dtype=dtype,
+                keep_default_na=False,
+                na_values=["", *na],
+                usecols=usecols,
+                low_memory=False,
             )
     except pd.errors.EmptyDataError:
-        raise DataError(f"{str(path)!r} is empty") from None
-    except pd.errors.ParserError as error:
-        raise DataError(malformed(path, str(error))) from None
-    except pd.errors.ParserWarning as error:
-        raise DataError(malformed(path, str(error))) from None
-    if not isinstance(frame.index, pd.RangeIndex):
-        # pandas takes the first columns as row labels when the header is shorter than the rows
-        named = len(frame.columns)
-        raise DataError(
-            f"{str(path)!r}: the header names {some(named, 'column')}, the rows have "
-            f"{named + frame.index.nlevels}. Name every column in the first line (R: write.csv "
-            "with row.names = FALSE)."
-        )
+        raise DataError(f"{source.shown} is empty") from None
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise DataError(malformed(source, separator, str(error))) from None
     return frame
 
 
-def malformed(path: Path, message: str) -> str:
+def malformed(source: Source, separator: str, message: str) -> str:
     """pandas' words on a row that is too long or a quote that is not closed, made readable."""
-    found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message)
-    if found:
-        expected, line, seen = found.groups()
-        return (
-            f"{str(path)!r}: line {line} has {seen} fields, the lines before have {expected}. "
-            "A text with a comma in it must stand in double quotes."
-        )
     if "EOF inside string" in message:
-        return f'{str(path)!r}: a double quote (") is opened and never closed.'
-    return f"{str(path)!r} is not a table: {message.strip()}"
+        return f'{source.shown}: a double quote (") is opened and never closed.'
+    long = long_record(source, separator)
+    if long is None:
+        return f"{source.shown} is not a table: {message.strip()}"
+    return too_long(source, separator, long, width=len(header_of(source, separator)))
 
 
-def check_separator(path: Path, separator: str, encoding: str) -> None:
-    """Refuse a header that would be read as one column because its separator is another."""
-    with path.open(encoding=encoding, newline="") as file:
-        header = next((line.strip("\r\n\ufeff") for line in file if line.strip()), "")
-    if separator in header:
-        return
-    for other, (what, repair) in OTHER_SEPARATORS.items():
-        if other in header:
-            names = ", ".join(next(csv.reader([header], delimiter=other)))
-            raise DataError(f"{str(path)!r} separates its columns by {what}: {names}. {repair}")
-
-
-def check_decimals(path: Path, frame: pd.DataFrame, decimal: str) -> None:
-    """Refuse numbers that were read as text, for then each were a category of its own."""
-    other = DECIMALS[decimal == "."]
-    number = rf"\s*[-+]?\d*(?:{re.escape(other)}\d+)?\s*"
-    for name in frame.select_dtypes(exclude=["number", "bool"]).columns:
-        values = frame[name].dropna().astype(str)
-        marked = values[values.str.contains(other, regex=False)]
-        if len(marked) and bool(values.str.fullmatch(number).all()):
-            word = "comma" if other == "," else "point"
-            raise DataError(
-                f"{str(path)!r}: the numbers in {str(name)!r} have a decimal {word}, such as "
-                f"{marked.iloc[0].strip()}. Give --decimal {other!r}."
-            )
-
-
-def some(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
+def taken_as_missing(
+    source: Source, separator: str, marks: Marks, frame: pd.DataFrame, roles: Roles | None
+) -> Taken:
+    """By column the texts that were taken as missing, empty ones apart, and their rows."""
+    at = [
+        k
+        for k, name in enumerate(frame.columns)
+        if (roles is None or name in roles.every) and frame.iloc[:, k].isna().any()
+    ]
+    if not at:
+        return {}
+    raw = parse(source, separator, marks, dtype=str, na=(), usecols=at)
+    found = {}
+    for place, k in enumerate(at):
+        gone = raw.iloc[:, place][frame.iloc[:, k].isna().to_numpy()].dropna()
+        found[str(frame.columns[k])] = {str(t): int(n) for t, n in gone.value_counts().items()}
+    return found

@@ -27,6 +27,7 @@ from hiermodels.errors import PriorError, SettingsError, did_you_mean
 
 __all__ = ["KINDS", "parse_priors", "read_settings"]
 
+STANDARD_INPUT = "-"
 #: What a setting can be, by the name of its kind: the types of TOML, and the word for them.
 KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "text": ((str,), "text in quotes"),
@@ -113,7 +114,7 @@ def of_kind(value: Any, kind: str, *, name: str, where: str) -> Any:
 
 def from_folder(value: Any, kind: str, target: Path) -> Any:
     """Paths from the folder of the file, so that it can be used from anywhere."""
-    return str(target.parent / value) if kind == "path" else value
+    return str(target.parent / value) if kind == "path" and value != STANDARD_INPUT else value
 
 
 def parse_priors(texts: Iterable[str]) -> dict[str, Prior]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hiermodels.data import Rows
+from hiermodels.data import Rows, is_plain, is_text
 from hiermodels.design import SE, WEIGHTS, Design
 from hiermodels.families import family as find_family
 from hiermodels.priors import Priors
@@ -76,32 +77,91 @@ def python_code(fit: Fit, *, data_file: str | None) -> str:
             'fit.report("report.html")'
         )
     marks = json.loads(str(attributes.get("data_reading", "{}")))
-    lines = ["import hiermodels as hm", *reading(data_file, marks)]
+    lines = ["import hiermodels as hm", *reading(data_file, marks, labels=read_as(fit.design))]
     lines += ["", "fit = hm.fit("]
     lines += [f"    {line}," for line in arguments(fit)]
     return "\n".join([*lines, ")", 'fit.report("report.html")'])
 
 
-def reading(data_file: str | None, marks: Mapping[str, str | None]) -> list[str]:
-    """Imports and data; ``marks`` are the encoding and the marks that the file was read with."""
+def reading(
+    data_file: str | None,
+    marks: Mapping[str, Any],
+    *,
+    labels: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Imports and data; ``marks`` are the encoding and the marks that the file was read with,
+    ``labels`` the types of columns that pandas would read otherwise."""
     if data_file is None:
         return [
             "import pandas as pd",
             "",
             'data = pd.read_csv("your_file.csv")  # or your own frame',
         ]
-    tabs = "\t" if data_file.lower().endswith((".tsv", ".tab")) else ","
+    others: dict[str, str] = {}
+    ending = next((end for end in READERS if data_file.lower().endswith(end)), "")
+    if ending == ".xlsx" and marks.get("sheet"):
+        others["sheet_name"] = literal(marks["sheet"])
+    if ending == ".jsonl":
+        # as it stands: no label as a number
+        others = {"lines": "True", "dtype": "False", "precise_float": "True"}
+    if not ending:
+        others = csv_arguments(data_file, marks, labels or {})
+    given = "".join(f", {name}={value}" for name, value in others.items())
+    reader = READERS.get(ending, "read_csv")
+    return ["import pandas as pd", "", f"data = pd.{reader}({literal(data_file)}{given})"]
+
+
+#: What reads a file of this ending; all others are text.
+READERS = {
+    ".xlsx": "read_excel",
+    ".parquet": "read_parquet",
+    ".feather": "read_feather",
+    ".jsonl": "read_json",
+}
+
+
+def csv_arguments(
+    data_file: str, marks: Mapping[str, Any], labels: Mapping[str, str]
+) -> dict[str, str]:
+    """The arguments of ``read_csv`` that are not the usual ones."""
+    named = {"tab": "\t", "space": r"\s+", "comma": ",", "semicolon": ";", " ": r"\s+"}
+    tabs = "\t" if re.search(r"\.(tsv|tab)(\.\w+)?$", data_file.lower()) else ","
+    separator = marks.get("separator") or tabs
     given = {
-        "sep": (marks.get("separator") or tabs, ","),
+        "sep": (named.get(separator, separator), ","),
         "decimal": (marks.get("decimal"), "."),
+        "thousands": (marks.get("thousands"), None),
         "encoding": (marks.get("encoding"), "utf-8"),
     }
-    others = [
-        f", {name}={mark(value)}"
-        for name, (value, usual) in given.items()
-        if value not in (None, usual)
-    ]
-    return ["import pandas as pd", "", f"data = pd.read_csv({literal(data_file)}{''.join(others)})"]
+    found = {n: mark(v) for n, (v, usual) in given.items() if v not in (None, usual)}
+    if marks.get("na") is not None:
+        found["na_values"] = repr(["", *marks["na"]])
+        found["keep_default_na"] = "False"
+    if labels:
+        types = (f"{literal(name)}: {dtype}" for name, dtype in labels.items())
+        found["dtype"] = f"{{{', '.join(types)}}}"
+    return found
+
+
+def read_as(design: Design) -> dict[str, str]:
+    """The types of grouping columns that pandas would read as numbers, or with a gap as floats."""
+    frame = design.rows.frame
+    found = {}
+    for name in dict.fromkeys(c for p in design.predictors for b in p.blocks for c in b.factor):
+        column = frame[name]
+        if is_plain(column) and column.dtype.kind == "i" and name in design.rows.missing:
+            found[name] = '"Int64"'
+        elif is_text(column) and all(is_number(str(value)) for value in column.unique()):
+            found[name] = "str"
+    return found
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def mark(value: str | None) -> str:
