@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from hiermodels.formula import CLOSING, LEVEL_FUNCTIONS, OPENING, TOKEN, Formula
+from hiermodels.formula import LEVEL_FUNCTIONS, Formula
+from hiermodels.tokens import CLOSING, OPENING, split_tokens
 
 __all__ = ["Roles", "find_roles"]
 
-#: Calls that make categories of a column, R's among them.
-CATEGORY_CALLS = ("C", "S", "T", "factor", "as.factor")
+#: Calls that make categories of a column.
+CATEGORY_CALLS = ("C", "S", "T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +77,10 @@ def add_roles(formula: Formula, found: Found) -> None:
     names = {name.start: name.name for name in formula.columns}
     open_brackets: list[Bracket] = []
     before, left = "", True
-    for token in TOKEN.finditer(formula.text):
-        kind, text = str(token.lastgroup), token.group()
-        if kind == "space":
-            continue
-        if token.start() in names:
-            role_of(open_brackets, left=left, found=found).add(names[token.start()])
+    for token in split_tokens(formula.text):
+        text = token.text
+        if token.start in names:
+            role_of(open_brackets, left=left, found=found).add(names[token.start])
         elif text in OPENING:
             open_brackets.append(Bracket(call=before))
         elif text in CLOSING and open_brackets:
@@ -92,7 +91,7 @@ def add_roles(formula: Formula, found: Found) -> None:
             open_brackets[-1].argument += 1
         elif open_brackets and text in ("|", "||"):
             open_brackets[-1].after_bar = True
-        before = text if kind == "name" else ""
+        before = text if token.kind == "name" else ""
 
 
 def role_of(open_brackets: list[Bracket], *, left: bool, found: Found) -> set[str]:
