@@ -13,7 +13,8 @@ from scipy import stats
 from stand_in import fit_of
 
 import hiermodels as hm
-from hiermodels.numbers.variance import strata_change
+from hiermodels.labels.tables import variance_table
+from hiermodels.numbers.variance import components, strata_change
 
 #: The standard models of the shipped data: their family, and the scales of their variance.
 SHIPPED = [
@@ -340,3 +341,19 @@ def test_steps_of_a_build_up_are_ratios_of_medians():
     head, cells = made.cells(max_rows=60)
     at = head.index("explained_groups")
     assert all("[" not in row[at] for row in cells)
+
+
+def test_cv2_has_the_mean_and_the_variance_of_the_same_draw():
+    """Where only some draws have group effects, the mean is of these, and so is its CV²."""
+    whole = made_up_fit("y ~ x + (1 | pop)")
+    keep = np.arange(0, whole.draws.n, 3)
+    effects = {k: v[keep] for k, v in whole.draws.effects.items()}
+    design, draws = whole.design, replace(whole.draws, effects=effects, kept=keep)
+    parts = components(design, draws)
+    b = effects["pop"][:, design.blocks[0].index, 0]
+    eta = draws.intercept[keep, None] + draws.beta[keep] @ design.common.values.T + b
+    np.testing.assert_allclose(parts.mean, eta.mean(axis=1))
+    found = variance_table(design, parts, ci_prob=0.95)
+    expected = np.median(draws.sd["pop"][keep, 0] ** 2 / eta.mean(axis=1) ** 2)
+    assert found["cv2"].iloc[0] == pytest.approx(expected)
+    assert found["variance"].iloc[0] == pytest.approx(np.median(draws.sd["pop"][:, 0] ** 2))

@@ -514,7 +514,8 @@ def relative_variances(
     if parts.scale == "latent":
         return np.expm1(np.minimum(variances, np.log(BEYOND)))
     if parts.relative is None or parts.relative_total is None:
-        return cv2(variances, parts.mean[:, None])
+        own = variances if parts.mean_of is None else variances[parts.mean_of]
+        return cv2(own, parts.mean[:, None])
     common = parts.common / parts.mean**2
     kinds = [*(g for g, _ in parts.labels), "between factors", "residual"]
     each = dict(zip(kinds, parts.relative.T, strict=True))

@@ -134,7 +134,8 @@ class Components:
 
     ``labels`` are (factor, term); ``groups`` (S, K) their variances; ``between`` (S,) what the
     factors bring together beyond their sum, on the data scale of a non-linear link; ``residual``,
-    ``common`` and ``mean`` (S,) the residual variance, V_f, and the mean response over the rows.
+    ``common`` and ``mean`` (S,) the residual variance, V_f, and the mean response over the rows;
+    ``mean_of`` are the draws that the mean is of, where not all have group effects.
     ``sets`` are the variances of sets of factors, where they are not sums; ``relative`` (S, K + 1)
     and ``relative_between`` are CV2 where they are not variances over the squared mean.
 
@@ -152,6 +153,7 @@ class Components:
     sets: dict[tuple[str, ...], Array] = field(default_factory=dict)
     relative: Array | None = None
     relative_total: Array | None = None
+    mean_of: Array | None = None
     beyond: Array | None = None
 
     @property
@@ -215,9 +217,11 @@ def components(
     labels = tuple((b.name, t) for b in design.blocks for t in b.terms)
     if points is not None:
         labels = tuple((b.name, "") for b in design.blocks)
+    mean_of = None
     if chosen == "linear":
         residual = residual_variance(design, draws)
         mean = mean_response(design, draws, row_weights(design))
+        mean_of = draws.kept
     else:
         mean = latent_mean(design, draws, expected)
         residual = latent_residual(design, draws, mean, variant=variant)
@@ -229,6 +233,7 @@ def components(
         mean=mean,
         between=np.zeros(draws.n),
         scale=chosen,
+        mean_of=mean_of,
     )
 
 
@@ -360,15 +365,11 @@ def link_slope(link: str, mean: Array) -> Array:
 
 
 def mean_response(design: Design, draws: Draws, weights: Array) -> Array:
-    """The mean over the rows of eta, each draw: (S,).
-
-    Where only some draws have group effects, theirs are repeated: the mean hardly varies, and
-    hardly depends on the variances it is compared with.
-    """
+    """The mean over the rows of eta, (S,): of the draws that have group effects."""
     full = draws.with_effects
     level = weights @ design.offset + full.beta @ (weights @ design.common.values)
     effects = sum((effect_means(b, full, weights) for b in design.blocks), np.zeros(full.n))
-    return np.resize(full.intercept + level + effects, draws.n)
+    return np.asarray(full.intercept + level + effects)
 
 
 def effect_means(block: Block, draws: Draws, weights: Array) -> Array:
