@@ -296,3 +296,14 @@ def test_a_number_that_is_none_is_told():
     marginal = fit.predict(fit.design.rows.frame.iloc[:2], target="marginal")
     assert marginal["estimate"].isna().all()
     assert "too large for a number" in marginal.note
+
+
+def test_contrasts_beyond_numbers_are_dashes():
+    """exp(V / 2) of an sd of 40 is 10^347: nothing that is made of it is printed as a number."""
+    fit = fit_of("poisson", "y ~ x + (1 | pop)", sd={"pop": 40.0}, intercept=0.0, spread=0.0)
+    draws, fit = fit.draws, replace(fit, design=replace(fit.design, family=family("poisson")))
+    fit.__dict__["draws"] = draws
+    found = fit.contrasts("x", values=(0, 1), target="marginal")
+    assert found["estimate"].isna().all()
+    assert found["upper"].isna().all()
+    assert "too large for a number" in found.note

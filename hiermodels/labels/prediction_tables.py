@@ -14,7 +14,7 @@ from hiermodels.errors import DataError, NotAvailableError, UnknownNameError, lo
 from hiermodels.labels.tables import MEDIAN_INSTEAD, estimate_columns, heading, with_dashes
 from hiermodels.numbers.averages import LINEAR
 from hiermodels.numbers.checks import AVERAGED, enough_draws
-from hiermodels.numbers.draws import POINT, Draws, Interval, averages, point_words, summarise
+from hiermodels.numbers.draws import POINT, Draws, averages, point_words, summarise
 from hiermodels.numbers.prediction import (
     TARGETS,
     Cells,
@@ -22,12 +22,15 @@ from hiermodels.numbers.prediction import (
     Prediction,
     average,
     cells,
+    differences,
     is_number,
     kind_words,
+    known,
     means_exist,
     of_categories,
     predict,
     predictor,
+    ratios,
     ratios_exist,
     summaries,
     with_column,
@@ -48,8 +51,8 @@ type Array = np.ndarray
 
 #: How two predictions are compared.
 COMPARISONS = {
-    "difference": lambda high, low: high - low,
-    "ratio": lambda high, low: high / low,
+    "difference": differences,
+    "ratio": ratios,
 }
 #: Draws of a usual fit, of which many rows take fewer; the note of a table says so.
 MANY_DRAWS = 4000
@@ -135,7 +138,15 @@ class Shown:
             if self.expected
             else summarise(values, point=self.point, ci_prob=ci_prob, exists=every)
         )
-        return {**{c: into.labels[c] for c in into.labels}, **estimate_columns(found, self.name)}
+        labels = {c: into.labels[c] for c in into.labels}
+        return {**labels, **estimate_columns(known(found), self.name)}
+
+
+#: What a dash without an upper end is.
+BEYOND_NUMBERS = (
+    "A dash stands for a mean over groups that is too large for a number: their sds are large on "
+    "the log scale."
+)
 
 
 def finished(table: Table, *asks: Prediction) -> Table:
@@ -143,18 +154,11 @@ def finished(table: Table, *asks: Prediction) -> Table:
     instead = MEDIAN_INSTEAD
     if "mean" in table:
         instead = "kind='mean' has the median of the mean response"
-    known = {} if all(means_exist(ask).all() for ask in asks) else asks[0].heavy
-    return with_dashes(table, known, instead=instead)
-
-
-def beyond_note(found: Interval) -> str:
-    """That a mean over groups is too large for a number, where that is so."""
-    if np.isfinite(found.upper).all():
-        return ""
-    return (
-        "A dash stands for a mean over groups that is too large for a number: their sds are large "
-        "on the log scale."
-    )
+    heavy = {} if all(means_exist(ask).all() for ask in asks) else asks[0].heavy
+    if table["upper"].isna().any():
+        note = f"{table.note} {BEYOND_NUMBERS}".strip()
+        table = Table(table, title=table.title, note=note)
+    return with_dashes(table, heavy, instead=instead)
 
 
 def predict_table(ask: Prediction, *, point: str = POINT, ci_prob: float) -> Table:
@@ -168,7 +172,7 @@ def predict_table(ask: Prediction, *, point: str = POINT, ci_prob: float) -> Tab
         {**{c: frame[c] for c in frame.columns if c not in columns}, **columns},
         index=frame.index,
         title=titled("Predictions", ask, shown.point, ci_prob),
-        note=" ".join(n for n in (target_note(ask), beyond_note(found)) if n),
+        note=target_note(ask),
     )
     return finished(table, ask)
 
@@ -226,7 +230,7 @@ def slopes_table(
         for d in (-h, h)
     )
     into = cells(low.rows if newdata is not None else own(low), design, by)
-    values = average([low, high], into, lambda pair: (pair[1] - pair[0]) / (2 * h))
+    values = average([low, high], into, lambda pair: differences(pair[1], pair[0]) / (2 * h))
     shown = Shown.of(low, point)
     table = Table(
         {"term": x, **shown.averaged(into, values, exists=means_exist(low), ci_prob=ci_prob)},

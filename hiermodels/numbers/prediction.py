@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -674,17 +674,40 @@ def summaries(ask: Prediction, *, point: str = POINT, ci_prob: float) -> Interva
         else summarise(v, point=point, ci_prob=ci_prob, exists=exists[at])
         for at, v in prediction_draws(ask)
     ]
-    return Interval(
-        estimate=known(np.concatenate([f.estimate for f in found])),
-        sd=known(np.concatenate([f.sd for f in found])),
-        lower=known(np.concatenate([f.lower for f in found])),
-        upper=known(np.concatenate([f.upper for f in found])),
+    return known(
+        Interval(
+            estimate=np.concatenate([f.estimate for f in found]),
+            sd=np.concatenate([f.sd for f in found]),
+            lower=np.concatenate([f.lower for f in found]),
+            upper=np.concatenate([f.upper for f in found]),
+        )
     )
 
 
-def known(values: Array) -> Array:
+def known(found: Interval) -> Interval:
     """Not a number where a mean is beyond all of them, or an average of such means."""
-    return np.where(values > BEYOND * 1e-4, np.nan, values)
+    return Interval(
+        **{
+            each.name: np.where(beyond(value), np.nan, value)
+            for each in fields(found)
+            for value in [getattr(found, each.name)]
+        }
+    )
+
+
+def differences(high: Array, low: Array) -> Array:
+    """high - low; not known where both are beyond all numbers."""
+    return np.where(beyond(high) & beyond(low), np.nan, high - low)
+
+
+def ratios(high: Array, low: Array) -> Array:
+    """high / low; not known where one is beyond all numbers."""
+    return np.where(beyond(high) | beyond(low), np.nan, high / low)
+
+
+def beyond(values: Array) -> Array:
+    """Which are means that stand for numbers beyond `BEYOND`, or averages of such."""
+    return np.abs(values) > BEYOND * 1e-4
 
 
 def row_averages(ask: Prediction) -> Array:
