@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,7 @@ from hiermodels.data import all_finite, is_plain
 from hiermodels.errors import DataError, some_rows
 from hiermodels.families import squeeze
 from hiermodels.formula import NUMPY_FUNCTIONS, Formula
+from hiermodels.levels import label
 
 __all__ = [
     "INTERCEPT",
@@ -98,7 +100,8 @@ class Columns:
 
     ``values`` is (rows, columns) on the user's scale; ``center`` and ``scale`` (columns,) are what
     is taken out inside; ``encoders`` evaluate the same expressions on new data: frame to columns,
-    with the intercept where the expression has one.
+    with the intercept where the expression has one. ``references`` is the category without a column
+    of each variable that is compared with it.
     """
 
     names: tuple[str, ...]
@@ -107,6 +110,7 @@ class Columns:
     center: Array
     scale: Array
     encoders: tuple[Encoder, ...]
+    references: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def standardised(self) -> Array:
@@ -132,6 +136,7 @@ class Evaluated:
     offset: Array
     encoder: Encoder
     offset_encoder: Encoder | None = None
+    references: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Any:
@@ -199,6 +204,7 @@ def evaluate_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Evalu
     offset = no_offset(len(frame))
     names: list[str] = []
     dummy: list[bool] = []
+    references: dict[str, str] = {}
     values: list[Array] = []
     for term in encoder.terms.values() if encoder is not None else ():
         matrix = np.asarray(term.data, dtype=float).reshape(len(frame), -1)
@@ -207,6 +213,7 @@ def evaluate_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Evalu
             offset = offset + matrix[:, 0]
             continue
         names += term.labels
+        references |= dict(reference_categories(term))
         dummy += [is_dummy(term)] * matrix.shape[1]
         values.append(matrix)
     stacked = np.hstack(values) if values else np.empty((len(frame), 0))
@@ -230,7 +237,19 @@ def evaluate_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Evalu
         offset=offset,
         encoder=encode,
         offset_encoder=encode_offset if offset.any() else None,
+        references=references,
     )
+
+
+def reference_categories(term: Any) -> Iterator[tuple[str, str]]:
+    """Each variable of a term with the category that has no column: a row of zeros."""
+    for part in getattr(term, "components", []):
+        if part.kind != "categoric":
+            continue
+        zero = np.flatnonzero(~np.asarray(part.contrast_matrix.matrix).any(axis=1))
+        column = re.match(r"[CT]\(\s*(`[^`]+`|[\w.]+)\s*[,)]", part.name)
+        name = column.group(1).strip("`") if column else part.name
+        yield from ((name, str(label(part.levels[k]))) for k in zero)
 
 
 def is_dummy(term: Any) -> bool:
@@ -257,6 +276,7 @@ def drop_column(columns: Evaluated, name: str) -> Evaluated:
         dummy=tuple(columns.dummy[i] for i in kept),
         offset=columns.offset,
         encoder=columns.encoder,
+        references=columns.references,
     )
 
 
@@ -284,4 +304,5 @@ def standardise(columns: Evaluated, *, centred: Array) -> Columns:
         center=np.where(centred, mean, 0.0),
         scale=scale,
         encoders=(columns.encoder,),
+        references=columns.references,
     )

@@ -7,9 +7,10 @@ taken; rows that miss a value are dropped and counted; the labels of the rows su
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,8 +19,9 @@ import pandas as pd
 
 from hiermodels.errors import DataError, MissingDataWarning, counted, some_rows
 from hiermodels.formula import Formula
+from hiermodels.levels import as_labels, check_exact, coded, is_text
 
-__all__ = ["MISSING", "Rows", "select_rows"]
+__all__ = ["MISSING", "Rows", "grouping_columns", "select_rows"]
 
 #: What ``missing=`` can say.
 MISSING = ("drop", "error")
@@ -58,7 +60,17 @@ def other_to_pandas(data: Any, columns: Iterable[str] | None) -> pd.DataFrame:
     if hasattr(frame, "collect"):
         frame = frame.collect()
     chosen = frame if columns is None else frame.select(list(columns))
-    return pd.DataFrame(chosen.to_pandas())
+    made = pd.DataFrame(chosen.to_pandas())
+    for name, dtype in chosen.schema.items():
+        if dtype.is_integer() and pd.api.types.is_float_dtype(made[name].dtype):
+            made[name] = whole_numbers(chosen[name], unsigned=dtype.is_unsigned_integer())
+    return made
+
+
+def whole_numbers(column: Any, *, unsigned: bool) -> pd.arrays.IntegerArray:
+    """Whole numbers with gaps as such: as floats, those beyond 2^53 would become others."""
+    values = column.fill_null(0).to_numpy().astype("uint64" if unsigned else "int64")
+    return pd.arrays.IntegerArray(values, column.is_null().to_numpy().astype(bool))
 
 
 def narwhals_frame(data: Any) -> Any:
@@ -123,8 +135,39 @@ def select_rows(
         raise DataError("the data have no rows")
     sources = {name: value for name, value in (extra or {}).items() if isinstance(value, str)}
     response = formula.response.strip("`")
+    groups = grouping_columns(formulas)
+    for column in groups:
+        check_exact(frame[column], column)
     plain = converted(frame, plain_dtype, declared=response)
-    return replace(complete(plain, missing=missing, declared=response), sources=sources)
+    rows = complete(plain, missing=missing, declared=response)
+    left = {n.name for n in formula.columns if n.start < formula.text.find("~")}
+    return replace(rows, frame=labelled(rows.frame, groups, left), sources=sources)
+
+
+def grouping_columns(formulas: Iterable[Formula]) -> list[str]:
+    """The columns whose values are labels: of grouping factors, and those of within and between."""
+    found: dict[str, None] = {}
+    for formula in formulas:
+        found |= dict.fromkeys(c for term in formula.groups for c in term.factor)
+        inside = " ".join(re.findall(r"\b(?:within|between)\([^,)]*,([^)]*)\)", formula.text))
+        words = {a or b for a, b in re.findall(r"`([^`]+)`|([^\W\d][\w.]*)", inside)}
+        found |= dict.fromkeys(c for c in formula.column_names if c in words)
+    return list(found)
+
+
+def labelled(frame: pd.DataFrame, groups: Sequence[str], left: set[str]) -> pd.DataFrame:
+    """Grouping factors as labels, and text as categories, sorted as people sort.
+
+    What stands on the ``left`` of the formula alone stays as it is: the order of a response is not
+    that of its words.
+    """
+    changed = {name: as_labels(frame[name]) for name in groups}
+    changed |= {
+        name: coded(frame[name])
+        for name in frame.columns
+        if name not in groups and name not in left and is_text(frame[name])
+    }
+    return frame.assign(**changed) if changed else frame
 
 
 def converted(

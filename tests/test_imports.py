@@ -19,6 +19,7 @@ ORDER = [
     "habits",
     "formula",
     "families",
+    "levels",
     "data",
     "expressions",
     "columns",
