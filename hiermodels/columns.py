@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,7 @@ from hiermodels.data import all_finite, is_plain
 from hiermodels.errors import DataError, some_rows
 from hiermodels.families import squeeze
 from hiermodels.formula import NUMPY_FUNCTIONS, Formula
+from hiermodels.levels import label
 from hiermodels.rank import relations
 
 __all__ = [
@@ -117,7 +119,8 @@ class Columns:
 
     ``values`` is (rows, columns) on the user's scale; ``center`` and ``scale`` (columns,) are what
     is taken out inside; ``encoders`` evaluate the same expressions on new data: frame to columns,
-    with the intercept where the expression has one.
+    with the intercept where the expression has one. ``references`` is the category without a column
+    of each variable that is compared with it.
     """
 
     names: tuple[str, ...]
@@ -127,6 +130,7 @@ class Columns:
     scale: Array
     encoders: tuple[Encoder, ...]
     dropped: Dropped = Dropped()
+    references: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def standardised(self) -> Array:
@@ -153,6 +157,7 @@ class Evaluated:
     encoder: Encoder
     offset_encoder: Encoder | None = None
     dropped: Dropped = Dropped()
+    references: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Any:
@@ -233,6 +238,7 @@ def evaluate_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Evalu
     names: list[str] = []
     dummy: list[bool] = []
     crossed: list[bool] = []
+    references: dict[str, str] = {}
     values: list[Array] = []
     for term in encoder.terms.values() if encoder is not None else ():
         matrix = np.asarray(term.data, dtype=float).reshape(len(frame), -1)
@@ -241,6 +247,7 @@ def evaluate_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Evalu
             offset = offset + matrix[:, 0]
             continue
         names += term.labels
+        references |= dict(reference_categories(term))
         dummy += [is_dummy(term)] * matrix.shape[1]
         crossed += [len(categories(term)) > 1] * matrix.shape[1]
         values.append(matrix)
@@ -267,6 +274,7 @@ def evaluate_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Evalu
         encoder=encode,
         offset_encoder=encode_offset if offset.any() else None,
         dropped=Dropped(terms=tuple(t.name for t in terms if has_one_level(t))),
+        references=references,
     )
     if not any(crossed):
         return found
@@ -344,7 +352,19 @@ def without_empty(found: Evaluated, crossed: Array, empty: tuple[str, ...]) -> E
         encoder=encode,
         offset_encoder=found.offset_encoder,
         dropped=Dropped(terms=found.dropped.terms, columns=left_out, cells=empty),
+        references=found.references,
     )
+
+
+def reference_categories(term: Any) -> Iterator[tuple[str, str]]:
+    """Each variable of a term with the category that has no column: a row of zeros."""
+    for part in getattr(term, "components", []):
+        if part.kind != "categoric":
+            continue
+        zero = np.flatnonzero(~np.asarray(part.contrast_matrix.matrix).any(axis=1))
+        column = re.match(r"[CT]\(\s*(`[^`]+`|[\w.]+)\s*[,)]", part.name)
+        name = column.group(1).strip("`") if column else part.name
+        yield from ((name, str(label(part.levels[k]))) for k in zero)
 
 
 def is_dummy(term: Any) -> bool:
@@ -372,6 +392,7 @@ def drop_column(columns: Evaluated, name: str) -> Evaluated:
         offset=columns.offset,
         encoder=columns.encoder,
         dropped=columns.dropped,
+        references=columns.references,
     )
 
 
@@ -400,4 +421,5 @@ def standardise(columns: Evaluated, *, centred: Array) -> Columns:
         scale=scale,
         encoders=(columns.encoder,),
         dropped=columns.dropped,
+        references=columns.references,
     )

@@ -18,10 +18,11 @@ import pandas as pd
 
 from hiermodels.errors import DataError, MissingDataWarning, counted, some_rows
 from hiermodels.formula import Formula
+from hiermodels.levels import as_labels, check_exact, coded, is_text
 from hiermodels.roles import Roles, find_roles
 from hiermodels.text_numbers import MINUSES, TextNumbers, find_text_numbers
 
-__all__ = ["MISSING", "Rows", "as_category", "is_text", "select_rows", "text_numbers"]
+__all__ = ["MISSING", "Rows", "as_category", "has_text", "select_rows", "text_numbers"]
 
 #: What ``missing=`` can say.
 MISSING = ("drop", "error")
@@ -62,7 +63,17 @@ def other_to_pandas(data: Any, columns: Iterable[str] | None) -> pd.DataFrame:
     if hasattr(frame, "collect"):
         frame = frame.collect()
     chosen = frame if columns is None else frame.select(list(columns))
-    return pd.DataFrame(chosen.to_pandas())
+    made = pd.DataFrame(chosen.to_pandas())
+    for name, dtype in chosen.schema.items():
+        if dtype.is_integer() and pd.api.types.is_float_dtype(made[name].dtype):
+            made[name] = whole_numbers(chosen[name], unsigned=dtype.is_unsigned_integer())
+    return made
+
+
+def whole_numbers(column: Any, *, unsigned: bool) -> pd.arrays.IntegerArray:
+    """Whole numbers with gaps as such: as floats, those beyond 2^53 would become others."""
+    values = column.fill_null(0).to_numpy().astype("uint64" if unsigned else "int64")
+    return pd.arrays.IntegerArray(values, column.is_null().to_numpy().astype(bool))
 
 
 def narwhals_frame(data: Any) -> Any:
@@ -129,13 +140,32 @@ def select_rows(
     roles = find_roles(formulas)
     check_numbers(frame, roles, sources, extra or ())
     response = formula.response.strip("`")
+    for column in roles.labels:
+        check_exact(frame[column], column)
     plain = converted(frame, plain_dtype, declared=response)
-    rows = replace(complete(plain, missing=missing, declared=response), sources=sources)
+    rows = complete(plain, missing=missing, declared=response)
     check_many_levels(rows.frame, roles)
-    return rows
+    return replace(rows, frame=labelled(rows.frame, roles), sources=sources)
 
 
-def is_text(column: pd.Series) -> bool:
+def labelled(frame: pd.DataFrame, roles: Roles) -> pd.DataFrame:
+    """Grouping factors as labels, and text as categories, sorted as people sort.
+
+    What stands on the left of the formula alone stays as it is: the order of a response is not that
+    of its words.
+    """
+    changed = {name: as_labels(frame[name]) for name in frame.columns if name in roles.labels}
+    changed |= {
+        name: coded(frame[name])
+        for name in frame.columns
+        if name in roles.predictors | roles.categories
+        and name not in roles.labels
+        and is_text(frame[name])
+    }
+    return frame.assign(**changed) if changed else frame
+
+
+def has_text(column: pd.Series) -> bool:
     """Whether values are text, all or some; categories are what they are."""
     if isinstance(column.dtype, pd.CategoricalDtype) or is_plain(column):
         return False
@@ -148,7 +178,7 @@ def text_numbers(
     column: pd.Series, *, decimal: str = ".", decimals_seen: bool = False
 ) -> tuple[TextNumbers, Any] | None:
     """What keeps a column of text from being numbers, and the label of the first such row."""
-    if not is_text(column):
+    if not has_text(column):
         return None
     counts = column.dropna().value_counts(sort=False)
     found = find_text_numbers(
@@ -225,7 +255,7 @@ def as_category(name: str) -> str:
 def check_many_levels(frame: pd.DataFrame, roles: Roles) -> None:
     """Refuse text as a predictor that is nearly another in each row."""
     for name in frame.columns:
-        if name not in roles.predictors or name not in roles.values or not is_text(frame[name]):
+        if name not in roles.predictors or name not in roles.values or not has_text(frame[name]):
             continue
         levels = frame[name].nunique()
         if levels >= FEW and levels > NEARLY * len(frame):

@@ -127,8 +127,8 @@ def some_rows(labels: Sequence[Any]) -> str:
 
 
 def counted(n: int, what: str) -> str:
-    """``1 row``, ``2 rows``."""
-    return f"{n} {what}{'' if n == 1 else 's'}"
+    """``1 row``, ``2 rows``, ``10,000,000 rows``."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def joined(names: Sequence[str], most: int) -> str:

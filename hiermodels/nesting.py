@@ -12,15 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtr
 
+from hiermodels.data import is_plain
 from hiermodels.design import INTERCEPT, Block, Design, nested_in
 from hiermodels.errors import counted
 from hiermodels.families import LINKS, Family
 from hiermodels.findings import Finding, Findings
 from hiermodels.identification import find_unidentified
+from hiermodels.levels import INVISIBLE, WAYS, fold, look_alikes, people_key, tidied
 from hiermodels.separation import find_separation
 
 __all__ = ["find_nesting"]
@@ -43,6 +46,17 @@ STEPS, SMALL, FAR = 25, 1e-5, 30.0
 EDGE = 1e-12
 #: Of more rows a random part says as much of the levels, in a fraction of the time of a fit.
 MOST_ROWS = 1_000_000
+#: Sets of labels that a finding lists.
+SHOWN = 3
+#: The call of pandas for each way in which labels differ that look alike.
+CALLS = {
+    "number or text": ".astype('string')",
+    "Unicode form": ".str.normalize('NFKC')",
+    "invisible characters": f".str.replace({INVISIBLE.pattern!a}, '', regex=True)",
+    "case": ".str.casefold()",
+    "blanks inside": r".str.replace(r'\s+', ' ', regex=True)",
+    "blanks around": ".str.strip()",
+}
 
 
 def find_nesting(design: Design) -> Findings:
@@ -54,6 +68,7 @@ def find_nesting(design: Design) -> Findings:
         for block in predictor.blocks:
             found += few_levels(block, prefix=predictor.prefix)
             found += constant_slopes(block)
+    found += similar_labels(design)
     for block in design.blocks:
         found += group_in_common(design, block)
         found += correlated_with_levels(design, block)
@@ -85,6 +100,59 @@ def empty_categories(design: Design) -> Iterator[Finding]:
         ),
         counts={"categories": design.n_thresholds + 1, "empty": len(empty)},
     )
+
+
+def similar_labels(design: Design) -> Iterator[Finding]:
+    """Labels that are one but for blanks, case or Unicode: "Site A " and "site a", 1 and "1".
+
+    Case alone can be meant, as in AA, Aa and aa of a gene: a note. Anything else never is: a
+    warning.
+    """
+    frame = design.rows.frame
+    for name in dict.fromkeys(c for p in design.predictors for c in p.formula.column_names):
+        if name not in frame or is_plain(frame[name]) or name == design.formula.response:
+            continue
+        labels = sorted(frame[name].unique().tolist(), key=people_key)
+        same = list(look_alikes(labels))
+        if not same:
+            continue
+        ways = repairs(labels)
+        shown = "; ".join(" and ".join(map(repr, each)) for each in same[:SHOWN])
+        more = f"; and {len(same) - SHOWN:,} more" if len(same) > SHOWN else ""
+        left = len({fold(label) for label in labels})
+        yield Finding(
+            kind="labels that look alike",
+            group=name,
+            certain=ways != ["case"],
+            message=(
+                f"The {len(labels):,} labels of {name!r} are {left:,} but for {listed(ways)}: "
+                f"{shown}{more}."
+            ),
+            repair=(
+                "If these are the same, before the fit: "
+                f"data[{name!r}] = data[{name!r}]{''.join(CALLS[way] for way in ways)}."
+            ),
+            counts={"labels": len(labels), "alike": len(same), "left": left},
+        )
+
+
+def repairs(labels: list[Any]) -> list[str]:
+    """The steps that make one of the labels that look alike, as few as do."""
+    left = len({fold(label) for label in labels})
+    kept = [
+        way
+        for way in WAYS
+        if way != "number or text" or not all(isinstance(v, str) for v in labels)
+    ]
+    for way in list(kept):
+        fewer = [other for other in kept if other != way]
+        if way != "number or text" and len({tidied(label, fewer) for label in labels}) == left:
+            kept = fewer
+    return kept
+
+
+def listed(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def recurring_labels(design: Design, first: Block, second: Block) -> Iterator[Finding]:

@@ -73,13 +73,21 @@ def coordinates(design: Design) -> dict[str, Any]:
         if predictor.terms:
             coords[f"{prefix}{TERM}"] = list(predictor.terms)
         for block in predictor.blocks:
-            coords[block.name] = list(block.levels)
+            coords[block.name] = level_labels(block)
             coords[f"{prefix}{block.name}_term"] = list(block.terms)
             if block.correlated:
                 coords[f"{prefix}{block.name}_term_bis"] = list(block.terms)
     if design.n_thresholds:
         coords[CUT] = [f"{a}|{b}" for a, b in pairwise(design.categories or ())]
     return coords
+
+
+def level_labels(block: Block) -> Array:
+    """The levels as NumPy has them without change: 1 and "1" apart, ids beyond 2^63 exact."""
+    kinds = {type(level) for level in block.levels}
+    if kinds == {int} and max(block.levels) >= 2**63 and min(block.levels) >= 0:
+        return np.array(block.levels, dtype=np.uint64 if max(block.levels) < 2**64 else object)
+    return np.array(block.levels, dtype=None if len(kinds) == 1 else object)
 
 
 def label_draws(design: Design, values: Mapping[str, Array]) -> xr.Dataset:

@@ -6,7 +6,7 @@ fit.summary(), fit.variance_table(), fit.coef("site"), fit.plot.forest("site")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
@@ -1146,8 +1146,30 @@ class Fit:
     def save_posterior(self, path: str | Path) -> Path:
         """Write the posterior as netCDF, which ArviZ and xarray read."""
         target = Path(path)
-        self.idata.to_netcdf(target, engine="netcdf4")
+        in_text(self.idata).to_netcdf(target, engine="netcdf4")
         return target
+
+
+def in_text(tree: xr.DataTree) -> xr.DataTree:
+    """The tree with labels of several types as text, for netCDF has one type in an array."""
+
+    def of(node: xr.Dataset) -> xr.Dataset:
+        mixed = {
+            name: coordinate.to_numpy()
+            for name, coordinate in node.coords.items()
+            if coordinate.dtype == object and len(coordinate.dims) == 1
+        }
+        return node.assign_coords(
+            {name: (node[name].dims, texts(labels)) for name, labels in mixed.items()}
+        )
+
+    return tree.map_over_datasets(of)
+
+
+def texts(labels: Iterable[Any]) -> list[str]:
+    """Each label as text; 1 and "1" as Python writes them, where there are both."""
+    plain = [str(label) for label in labels]
+    return plain if len(set(plain)) == len(plain) else [repr(label) for label in labels]
 
 
 def load(path: str | Path) -> Fit:

@@ -21,6 +21,7 @@ ORDER = [
     "roles",
     "text_numbers",
     "families",
+    "levels",
     "data",
     "expressions",
     "rank",

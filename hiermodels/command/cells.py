@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hiermodels.command.sources import Source
-from hiermodels.data import as_category, is_text, text_numbers
+from hiermodels.data import as_category, has_text, text_numbers
 from hiermodels.errors import LINE, DataError, MissingDataWarning, counted
 from hiermodels.roles import Roles
 from hiermodels.text_numbers import TextNumbers, kind_of, to_number
@@ -94,7 +94,7 @@ def without_missing(frame: pd.DataFrame, absent: tuple[str, ...]) -> tuple[pd.Da
     columns = []
     for k, name in enumerate(frame.columns):
         column = frame.iloc[:, k]
-        gone = column.isin(["", *absent]) if is_text(column) else None
+        gone = column.isin(["", *absent]) if has_text(column) else None
         if gone is not None and gone.any():
             counts = column[gone & (column != "")].value_counts()
             taken[str(name)] = {str(text): int(n) for text, n in counts.items()}
@@ -142,7 +142,7 @@ def with_numbers(
     """The frame with text that is numbers as numbers; text that is nearly so is refused."""
     names = [str(name) for name in frame.columns]
     used = [n for n in names if names.count(n) == 1 and (roles is None or n in roles.values)]
-    changed = {name: as_numbers(frame[name], marks) for name in used if is_text(frame[name])}
+    changed = {name: as_numbers(frame[name], marks) for name in used if has_text(frame[name])}
     frame = frame.assign(**{name: column for name, column in changed.items() if column is not None})
     point = example_of_decimals(source, frame, used, marks)
     for name in used:

@@ -12,6 +12,7 @@ import pandas as pd
 from hiermodels.design import Design
 from hiermodels.errors import DataError, NotAvailableError, UnknownNameError, lookup
 from hiermodels.labels.tables import MEDIAN_INSTEAD, estimate_columns, heading, with_dashes
+from hiermodels.levels import people_key
 from hiermodels.numbers.averages import LINEAR
 from hiermodels.numbers.checks import AVERAGED, enough_draws
 from hiermodels.numbers.draws import POINT, Draws, averages, point_words, summarise
@@ -267,7 +268,7 @@ def chosen_values(design: Design, x: str, values: Sequence[Any] | None) -> list[
     column = predictor(design, x)
     if values is not None:
         return list(values)
-    seen = sorted(column.unique().tolist(), key=None if is_number(column) else str)
+    seen = sorted(column.unique().tolist(), key=None if is_number(column) else people_key)
     if is_number(column) and len(seen) > 6:
         raise DataError(f"{x!r} has {len(seen)} values; say which to set it to: values=(low, high)")
     if isinstance(column.dtype, pd.CategoricalDtype):

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -149,10 +150,23 @@ def ordered_columns(design: Design, data: str) -> Iterator[str]:
         if name in groups or not (categorical or response):
             continue
         known = design.categories or () if response else column.cat.categories.tolist()
+        if not response and alphabetical(known):
+            continue
         labels = ", ".join(map(r_string, known))
         ordered = ", ordered = TRUE" if response else ""
         whole = f"{data}${quoted(name)}"
         yield f"{whole} <- factor({whole}, levels = c({labels}){ordered})"
+
+
+def alphabetical(labels: Sequence[Any]) -> bool:
+    """Whether R makes this order of text by itself, whatever its locale does with case."""
+    words = [str(label) for label in labels if isinstance(label, str)]
+    plain = all(re.fullmatch("[A-Za-z][A-Za-z0-9]*", word) for word in words)
+    return (
+        len(words) == len(labels)
+        and plain
+        and words == sorted(words) == sorted(words, key=str.casefold)
+    )
 
 
 def independent_columns(predictor: Predictor, k: int) -> bool:

@@ -133,8 +133,15 @@ def fixef_table(design: Design, draws: Draws, *, point: str = POINT, ci_prob: fl
     table = Table(
         {"term": list(effects.terms), **estimate_columns(found)},
         title=heading("Common effects", point, ci_prob),
+        note=reference_words(design.common.references),
     )
     return with_dashes(table)
+
+
+def reference_words(references: Mapping[str, str]) -> str:
+    """``Reference: treatment = control.``, what the coefficients of categories compare with."""
+    told = "; ".join(f"{name} = {category}" for name, category in references.items())
+    return f"Reference{'s' if len(references) > 1 else ''}: {told}." if told else ""
 
 
 def parameters_table(design: Design, draws: Draws, *, point: str = POINT, ci_prob: float) -> Table:
@@ -154,6 +161,13 @@ def parameters_table(design: Design, draws: Draws, *, point: str = POINT, ci_pro
     table = Table(
         {"parameter": [r[0] for r in rows], "scale": [r[1] for r in rows], **columns},
         title=heading("Family", point, ci_prob),
+        note=reference_words(
+            {
+                f"{name}_{variable}": category
+                for name, own in design.extras.items()
+                for variable, category in own.common.references.items()
+            }
+        ),
     )
     return with_dashes(table)
 

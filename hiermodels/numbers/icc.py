@@ -19,6 +19,7 @@ import pandas as pd
 
 from hiermodels.design import Design, new_common
 from hiermodels.errors import DataError, did_you_mean
+from hiermodels.levels import like_the_fit
 from hiermodels.numbers.draws import Draws
 from hiermodels.numbers.expected import few_draws
 from hiermodels.numbers.points import Points, extras_of, trials_of
@@ -90,7 +91,13 @@ def typical_rows(design: Design, at: Mapping[str, Any]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     for name in used.columns:
         if isinstance(used[name].dtype, pd.CategoricalDtype):
-            frame[name] = pd.Categorical(frame[name], dtype=used[name].dtype)
+            given = like_the_fit(used[name], frame[name], name)
+            known = used[name].cat.categories
+            if unknown := [v for v in given if v not in known]:
+                raise DataError(
+                    f"{name!r} has no category {unknown[0]!r}. Known: {', '.join(map(str, known))}."
+                )
+            frame[name] = pd.Categorical(given, dtype=used[name].dtype)
     return frame
 
 

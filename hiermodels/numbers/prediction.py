@@ -42,6 +42,7 @@ from hiermodels.errors import (
     some_rows,
 )
 from hiermodels.formula import Formula
+from hiermodels.levels import label, like_the_fit, people_key
 from hiermodels.numbers import predictive
 from hiermodels.numbers.averages import BEYOND, averaged
 from hiermodels.numbers.draws import (
@@ -56,6 +57,7 @@ from hiermodels.numbers.expected import mean_exists
 from hiermodels.numbers.predictive import Given, check_complete
 from hiermodels.numbers.tails import heavy_columns
 from hiermodels.response import numbers
+from hiermodels.roles import find_roles
 
 __all__ = [
     "KINDS",
@@ -297,7 +299,7 @@ def encode_rows(
     needed = design.predictors if kind != "link" else design.predictors[:1]
     if newdata is None:
         return own_rows(design, needed, target=target, factors=factors, redraw=redraw)
-    frame = converted(to_pandas(newdata), to_numpy_dtype)
+    frame = labels_of_fit(design, converted(to_pandas(newdata), to_numpy_dtype))
     if frame.empty:
         raise DataError("newdata has no rows")
     parts = tuple(encode_part(design, p, frame, target=target, factors=factors) for p in needed)
@@ -314,6 +316,16 @@ def encode_rows(
         trials=new_trials(design, frame, kind=kind),
         same=False,
     )
+
+
+def labels_of_fit(design: Design, frame: pd.DataFrame) -> pd.DataFrame:
+    """New rows with the labels of the fit where theirs only have another type."""
+    own = design.rows.frame
+    groups = find_roles(p.formula for p in design.predictors).labels
+    words = [c for c in predictors(design) if not is_number(own[c])]
+    names = dict.fromkeys([*groups, *words])
+    changed = {c: like_the_fit(own[c], frame[c], c) for c in names if c in frame}
+    return frame.assign(**changed) if changed else frame
 
 
 def encode_part(
@@ -435,12 +447,12 @@ def check_category(design: Design, column: pd.Series, name: str) -> None:
         return
     if pd.api.types.is_numeric_dtype(own.dtype) and not pd.api.types.is_bool_dtype(own.dtype):
         if not pd.api.types.is_numeric_dtype(column.dtype):
-            raise DataError(f"{name!r} is a number in the fit, and not in newdata")
+            raise DataError(f"{name!r} is a number in the fit, and is of another type in newdata")
         return
     known = set(own.unique().tolist())
     unknown = [v for v in column.unique().tolist() if v not in known]
     if unknown:
-        valid = ", ".join(sorted(map(str, known))[:20])
+        valid = ", ".join(map(str, sorted(known, key=people_key)[:20]))
         raise DataError(
             f"{name!r} is {unknown[0]!r} in newdata, which the fit has not seen. "
             f"Known: {valid}.{did_you_mean(str(unknown[0]), map(str, known))}"
@@ -462,16 +474,10 @@ def encode(columns: Columns, frame: pd.DataFrame, *, what: str) -> Array:
     return values
 
 
-def plain(label: Any) -> Any:
-    """A label as `design` keeps it: whole numbers are integers."""
-    value = label.item() if isinstance(label, np.generic) else label
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def labels_of(block: Block, frame: pd.DataFrame) -> list[tuple[Any, ...]]:
     """The label of each row, a tuple; None for a column that is not there."""
     columns = [
-        [plain(v) for v in frame[c].tolist()] if c in frame.columns else [None] * len(frame)
+        [label(v) for v in frame[c].tolist()] if c in frame.columns else [None] * len(frame)
         for c in block.factor
     ]
     return list(zip(*columns, strict=True))
@@ -978,7 +984,7 @@ def axis_values(own: pd.Series, *, n: int, whole: pd.Series) -> list[Any]:
         known = set(seen.tolist())
         return [c for c in whole.cat.categories if c in known]
     if not is_number(whole) or (whole.nunique() <= FEW_VALUES):
-        return sorted(seen.tolist(), key=str if not is_number(whole) else None)
+        return sorted(seen.tolist(), key=people_key if not is_number(whole) else None)
     if n and own.min() == own.max():  # as a predictor of levels has in each of them
         return [float(own.min())]
     if n:

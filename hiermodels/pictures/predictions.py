@@ -27,6 +27,7 @@ from hiermodels.errors import (
     lookup,
     some_rows,
 )
+from hiermodels.levels import people_key
 from hiermodels.numbers.averages import LINEAR
 from hiermodels.numbers.checks import Checks, statistics
 from hiermodels.numbers.draws import POINT
@@ -757,7 +758,7 @@ class Places:
             return cls(categories=(), ticks=tuple(seen), gap=float(np.diff(seen).min()))
         if isinstance(values.dtype, pd.CategoricalDtype):
             return cls(categories=tuple(values.cat.categories))
-        return cls(categories=tuple(sorted(dict.fromkeys(values), key=str)))
+        return cls(categories=tuple(sorted(dict.fromkeys(values), key=people_key)))
 
     def at(self, values: pd.Series, *, jitter: bool = False) -> Array:
         if not self.categories:

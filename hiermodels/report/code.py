@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hiermodels.data import Rows, is_plain, is_text
+from hiermodels.data import Rows, has_text, is_plain
 from hiermodels.design import SE, WEIGHTS, Design
 from hiermodels.families import family as find_family
 from hiermodels.priors import Priors
@@ -151,7 +151,7 @@ def read_as(design: Design) -> dict[str, str]:
         column = frame[name]
         if is_plain(column) and column.dtype.kind == "i" and name in design.rows.missing:
             found[name] = '"Int64"'
-        elif is_text(column) and all(is_number(str(value)) for value in column.unique()):
+        elif has_text(column) and all(is_number(str(value)) for value in column.unique()):
             found[name] = "str"
     return found
 
