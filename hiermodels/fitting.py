@@ -18,7 +18,7 @@ from hiermodels.formula import Formula, parse
 from hiermodels.keywords import known_elsewhere
 from hiermodels.nesting import Findings, find_nesting, warn_of
 from hiermodels.numbers.diagnostics import diagnose
-from hiermodels.posterior import reported_names
+from hiermodels.posterior import check_names, reported_names
 from hiermodels.prior_predictive import prior_predictive
 from hiermodels.priors import Priors, build_priors
 from hiermodels.progress import tell
@@ -117,6 +117,7 @@ class Model:
             extra={name: v for name, v in extra.items() if v is not None},
         )
         self.design: Design = build_design(parsed, rows, chosen, extras=extras)
+        check_names(self.design)
         if chosen.categories:
             check_gaps(parsed, rows.frame, self.design.categories or ())
         self.priors: Priors = build_priors(self.design, priors)

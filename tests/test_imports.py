@@ -19,6 +19,7 @@ ORDER = [
     "habits",
     "formula",
     "families",
+    "names",
     "data",
     "expressions",
     "columns",
