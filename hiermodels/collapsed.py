@@ -176,7 +176,7 @@ def common_columns(design: Design | Predictor) -> Array:
 
 def block_data(block: Block, kept: Any) -> BlockData:
     return BlockData(
-        name=block.name,
+        name=block.key,
         index=block.index[kept].astype(np.int32, copy=False),
         n_levels=block.n_levels,
         Z=block.columns.standardised[kept],
@@ -211,7 +211,8 @@ def user_scale(design: Design, found: dict[str, Any]) -> dict[str, Array]:
 
 def block_values(block: Block, found: dict[str, Any]) -> dict[str, Array]:
     """sd_g, cor_g and b_g of one factor, the last as it is."""
-    name, sd, effects = block.name, found[f"sd_{block.name}"], found[f"b_{block.name}"]
+    name = block.key
+    sd, effects = found[f"sd_{name}"], found[f"b_{name}"]
     to_raw = block.transform
     if (to_raw == np.diag(np.diag(to_raw))).all():  # scaled alone: correlations stay
         scale = np.diag(to_raw)
@@ -248,7 +249,7 @@ def level_moments(
     for block, of_block, (mean, variance) in zip(design.blocks, wanted, moments, strict=True):
         stops = np.cumsum([len(rows) for rows, _ in of_block.values()])[:-1]
         pairs = zip(np.split(mean, stops, axis=1), np.split(variance, stops, axis=1), strict=True)
-        found |= dict(zip([f"{q}_{block.name}" for q in of_block], pairs, strict=True))
+        found |= dict(zip([f"{q}_{block.key}" for q in of_block], pairs, strict=True))
     return found
 
 
@@ -269,13 +270,13 @@ def draw_moments(design: Design, values: dict[str, Array]) -> dict[str, tuple[Ar
     standard = common @ np.linalg.inv(raw_coefficients(design)).T
     found: dict[str, tuple[Array, Array]] = {}
     for block in design.blocks:
-        to_standard, effects = np.linalg.inv(block.transform), values[f"b_{block.name}"]
+        to_standard, effects = np.linalg.inv(block.transform), values[f"b_{block.key}"]
         for quantity, (on_effects, on_common) in combinations(design, block).items():
             mean, variance = np.empty((2, block.n_levels, len(on_effects)))
             for k, (a, d) in enumerate(zip(on_effects @ to_standard, on_common, strict=True)):
                 each = effects @ a + (standard @ d)[..., None]
                 mean[:, k], variance[:, k] = each.mean(axis=(0, 1)), each.var(axis=(0, 1), ddof=1)
-            found[f"{quantity}_{block.name}"] = mean, variance
+            found[f"{quantity}_{block.key}"] = mean, variance
     return found
 
 

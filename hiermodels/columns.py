@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +25,7 @@ from hiermodels.families import squeeze
 from hiermodels.formula import NUMPY_FUNCTIONS, Formula
 from hiermodels.levels import label
 from hiermodels.rank import relations
+from hiermodels.tokens import split_tokens
 
 __all__ = [
     "INTERCEPT",
@@ -46,6 +47,8 @@ INTERCEPT = "Intercept"
 NEAR = 1e-6
 #: Empty cells that a message names.
 CELLS = 3
+#: What stands for a column of that name while formulae has its own.
+COLUMN = "_Intercept_"
 
 
 class LevelMean:
@@ -172,7 +175,8 @@ def run_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Any:
     try:
         # formulae prints before it raises
         with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
-            return DesignMatrices(in_float64(model_description(text)), frame, environment)
+            description = in_float64(model_description(text))
+            found = DesignMatrices(description, frame, environment)
     except Exception as error:
         start = max(formula.text.find(text), 0)
         problem = one_label(formula, frame) or str(error) or type(error).__name__
@@ -181,6 +185,21 @@ def run_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Any:
             start=start,
             stop=start + (len(text) if text in formula.text else len(formula.text)),
         ) from error
+    # formulae keeps one of several terms of a name
+    check_distinct(formula, [str(term.name) for term in description.common_terms])
+    return found
+
+
+def check_distinct(formula: Formula, names: Sequence[str]) -> None:
+    """Refuse a column that is called as what the formula makes of others, ``x:z``."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise formula.error(
+            f"two terms are called {twice!r}: a column, and what is made of others",
+            start=0,
+            stop=len(formula.text),
+            repair="rename the column",
+        )
 
 
 def one_label(formula: Formula, frame: pd.DataFrame) -> str:
@@ -196,8 +215,33 @@ def one_label(formula: Formula, frame: pd.DataFrame) -> str:
 
 def evaluate(formula: Formula, text: str, frame: pd.DataFrame) -> Evaluated:
     """The columns of an expression; offsets are summed apart from them."""
+    if INTERCEPT in frame.columns and INTERCEPT in names_in(text):
+        return beside_intercept(formula, text, frame)
     plain = plain_columns(text, frame)
     return evaluate_formulae(formula, text, frame) if plain is None else plain
+
+
+def names_in(text: str) -> list[str]:
+    return [t.text.strip("`") for t in split_tokens(text) if t.kind in ("name", "quoted")]
+
+
+def beside_intercept(formula: Formula, text: str, frame: pd.DataFrame) -> Evaluated:
+    """With a column that is called Intercept: its label has the backquotes of the formula."""
+    own = [t for t in split_tokens(text) if t.text.strip("`") == INTERCEPT]
+    for token in reversed(own):
+        text = f"{text[: token.start]}`{COLUMN}`{text[token.stop :]}"
+
+    def renamed(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.rename(columns={INTERCEPT: COLUMN})
+
+    found = evaluate(formula, text, renamed(frame))
+    offset = found.offset_encoder
+    return replace(
+        found,
+        names=tuple(name.replace(COLUMN, f"`{INTERCEPT}`") for name in found.names),
+        encoder=lambda rows: found.encoder(renamed(rows)),
+        offset_encoder=None if offset is None else lambda rows: offset(renamed(rows)),
+    )
 
 
 def plain_columns(text: str, frame: pd.DataFrame) -> Evaluated | None:
@@ -251,6 +295,7 @@ def evaluate_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Evalu
         dummy += [is_dummy(term)] * matrix.shape[1]
         crossed += [len(categories(term)) > 1] * matrix.shape[1]
         values.append(matrix)
+    check_distinct(formula, names)
     stacked = np.hstack(values) if values else np.empty((len(frame), 0))
 
     def encode(rows: pd.DataFrame) -> Array:

@@ -48,14 +48,34 @@ class Rows:
 def to_pandas(data: Any, columns: Iterable[str] | None = None) -> pd.DataFrame:
     """The table as pandas, with only these columns; pandas itself keeps its index."""
     if isinstance(data, Mapping):
-        data = pd.DataFrame(data)
+        data = from_mapping(data)
     if not isinstance(data, pd.DataFrame):
         return other_to_pandas(data, columns)
+    if not all(isinstance(name, str) for name in data.columns):  # 2024 is `2024` in a formula
+        data = data.set_axis([str(name) for name in data.columns], axis=1)
     if columns is None:
         return pd.DataFrame(data)
     chosen = list(columns)
     check_unique(name for name in data.columns if name in chosen)
     return data[chosen]
+
+
+def from_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
+    """A dictionary of columns, all with a value for each row."""
+    lengths = {name: len(v) for name, v in data.items() if hasattr(v, "__len__") and not is_text(v)}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name!r} has {n}" for name, n in lengths.items())
+        raise DataError(f"the columns have different numbers of values: {told}. Give one a row.")
+    if data and not lengths:
+        raise DataError(
+            f"{next(iter(data))!r} is one value, not a column. Give a list of the values of the "
+            "rows, {'x': [1, 2]}."
+        )
+    return pd.DataFrame(dict(data))
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str | bytes)
 
 
 def other_to_pandas(data: Any, columns: Iterable[str] | None) -> pd.DataFrame:

@@ -36,6 +36,7 @@ from hiermodels.data import Rows
 from hiermodels.errors import DataError, FormulaError, UnknownNameError, lookup, some_rows
 from hiermodels.families import Family, Parameter
 from hiermodels.formula import Formula, GroupTerm, parse_predictor
+from hiermodels.names import dim_of, key_of
 from hiermodels.response import read_response, scores_of
 
 __all__ = [
@@ -55,8 +56,6 @@ type Array = np.ndarray
 WEIGHTS, SE = "_weights_", "_se_"
 #: Families that can have known standard errors.
 WITH_SE = ("gaussian", "student")
-#: Names of dimensions that a factor would collide with.
-RESERVED = ("chain", "draw", "row", "term", "cut")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +76,16 @@ class Block:
     @property
     def name(self) -> str:
         return ":".join(self.factor)
+
+    @property
+    def key(self) -> str:
+        """The name within those of posterior variables, ``sd_key``."""
+        return key_of(self.name)
+
+    @property
+    def dim(self) -> str:
+        """The dimension of the levels in the posterior."""
+        return dim_of(self.name)
 
     @property
     def n_levels(self) -> int:
@@ -209,6 +218,17 @@ class Design:
     def predictors(self) -> tuple[Predictor, ...]:
         """That of the mean, and those of the parameters that have a formula."""
         return (self.mean, *self.extras.values())
+
+    def coefficient_names(self, predictor: Predictor) -> tuple[str, ...]:
+        """The coefficients among all parameters: ``x``, or ``beta[sigma]`` of a column sigma."""
+        others = {INTERCEPT, "beta", *(p.name for p in self.family.parameters)}
+        for each in self.predictors:
+            others |= {f"{each.prefix}{k}_{b.name}" for b in each.blocks for k in ("sd", "cor")}
+            if each.prefix != predictor.prefix:
+                others |= {f"{each.prefix}{t}" for t in (INTERCEPT, "beta", *each.terms)}
+        prefix = predictor.prefix
+        named = [(f"{prefix}{t}", f"{prefix}beta[{t}]") for t in predictor.terms]
+        return tuple(long if short in others else short for short, long in named)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -392,13 +412,6 @@ def build_blocks(formula: Formula, frame: pd.DataFrame) -> Iterator[Block]:
     """One block per grouping factor, of all the group terms that have it."""
     by_factor: dict[frozenset[str], list[GroupTerm]] = {}
     for term in formula.groups:
-        if term.name in RESERVED:
-            raise formula.error(
-                f"{term.name!r} is a dimension of every posterior, and cannot be a factor's name",
-                start=term.start,
-                stop=term.stop,
-                repair=f"rename the column, as {term.name}_",
-            )
         by_factor.setdefault(frozenset(term.factor), []).append(term)
     for terms in by_factor.values():
         factor = terms[0].factor

@@ -29,7 +29,7 @@ FEWEST = 24
 #: The sd is one to a thousandth, wide enough for the differences of the pilot: p coefficients pull
 #: it by p times the square of that at most, by less than a thousandth where p is 1000.
 NARROW = 1e-3
-NAME = "columns"
+NAME = "/columns"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

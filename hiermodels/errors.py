@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -140,4 +141,5 @@ def joined(names: Sequence[str], most: int) -> str:
 
 def underline(text: str, start: int, stop: int) -> str:
     """The text, and below it carets under ``text[start:stop]``, both indented by four."""
+    text = re.sub(r"\s", " ", text)  # a column's name can have a line break
     return f"    {text}\n    {' ' * start}{'^' * max(1, stop - start)}"

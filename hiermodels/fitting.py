@@ -20,7 +20,7 @@ from hiermodels.formula import Formula, parse
 from hiermodels.keywords import known_elsewhere
 from hiermodels.nesting import find_nesting
 from hiermodels.numbers.diagnostics import diagnose, warn_of_modes
-from hiermodels.posterior import reported_names
+from hiermodels.posterior import check_names, reported_names
 from hiermodels.prior_predictive import prior_predictive
 from hiermodels.priors import Priors, build_priors
 from hiermodels.progress import tell
@@ -119,6 +119,7 @@ class Model:
             extra={name: v for name, v in extra.items() if v is not None},
         )
         self.design: Design = build_design(parsed, rows, chosen, extras=extras)
+        check_names(self.design)
         if chosen.categories:
             check_gaps(parsed, rows.frame, self.design.categories or ())
         check_not_exact(self.design)

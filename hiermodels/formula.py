@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from hiermodels.errors import FormulaError, did_you_mean, underline
 from hiermodels.habits import translate
-from hiermodels.tokens import CLOSING, OPENING, Token, split_tokens
+from hiermodels.tokens import CLOSING, OPENING, Token, on_one_line, split_tokens
 
 __all__ = ["FUNCTIONS", "Formula", "GroupTerm", "Name", "parse", "parse_predictor"]
 
@@ -139,7 +139,7 @@ def parse(text: str) -> Formula:
     """
     if not isinstance(text, str):
         raise FormulaError(f"a formula is text such as 'y ~ x + (x | site)', not {text!r}")
-    found = translate(" ".join(text.split()))
+    found = translate(on_one_line(text))
     parsed = Parser(found.text).parse()
     return replace(parsed, se=found.additions.get("se"), weights=found.additions.get("weights"))
 
@@ -154,7 +154,7 @@ def parse_predictor(text: str) -> Formula:
     """
     if not isinstance(text, str):
         raise FormulaError(f"a formula is text such as '~ x + (1 | site)', not {text!r}")
-    return Parser(translate(" ".join(text.split())).text, response=False).parse()
+    return Parser(translate(on_one_line(text)).text, response=False).parse()
 
 
 class Parser:

@@ -22,6 +22,7 @@ import pytensor.tensor as pt
 
 from hiermodels.design import Block, Design, Predictor
 from hiermodels.families.links import symbolic_inverse
+from hiermodels.names import variable_of
 from hiermodels.posterior import CUT, ROW, TERM, THRESHOLD, coordinates
 from hiermodels.priors import ParameterPrior, PredictorPriors, Prior, Priors
 
@@ -95,9 +96,9 @@ def group_part(
     prefix: str = "",
 ) -> Tensor:
     """z_i' b for each row, and the sds, correlations and effects on the user's scale."""
-    name, term = block.name, f"{prefix}{block.name}_term"
+    name, dim, term = block.key, block.dim, f"{prefix}{block.dim}_term"
     sd = random_variable(f"{prefix}sd_{name}_std", sds, term)
-    z = pm.Normal(f"{prefix}z_{name}", 0, 1, dims=(name, term))
+    z = pm.Normal(f"{prefix}z_{name}", 0, 1, dims=(dim, term))
     factor = sd[:, None] * (
         pt.eye(len(block.terms))
         if cor is None
@@ -114,7 +115,7 @@ def group_part(
             covariance / (raw_sd[:, None] * raw_sd[None, :]),
             dims=(term, f"{term}_bis"),
         )
-    pm.Deterministic(f"{prefix}b_{name}", b @ to_raw.T, dims=(name, term))
+    pm.Deterministic(f"{prefix}b_{name}", b @ to_raw.T, dims=(dim, term))
     columns = pm.Data(f"{prefix}Z_{name}", block.columns.standardised, dims=(ROW, term))
     index = pm.Data(f"{prefix}level_{name}", block.index, dims=ROW)
     return (columns * b[index]).sum(axis=1)
@@ -127,7 +128,7 @@ def correlation_factor(block: Block, prior: Prior, *, prefix: str = "") -> Tenso
     for number, part in enumerate(block.parts):
         suffix = "" if len(block.parts) == 1 else f"_{number}"
         own = partial_correlations(
-            f"{prefix}cpc_{block.name}{suffix}", len(part), prior.parameters["eta"]
+            f"{prefix}cpc_{block.key}{suffix}", len(part), prior.parameters["eta"]
         )
         for i, row in enumerate(part):
             left: Any = 1.0  # what the earlier columns leave of the unit length of this row
@@ -195,7 +196,7 @@ def thresholds(design: Design, prior: ParameterPrior) -> Tensor:
 
 def likelihood(model: pm.Model, design: Design, eta: Tensor, aux: dict[str, Tensor]) -> None:
     """The family's distribution of each row; a weight multiplies the log-density."""
-    name = design.response_name
+    name = variable_of(design.response_name)
     while name in model.named_vars or name in model.coords:
         name += "_"  # a response that is called alpha, or as a factor
     of_rows = design.family.pymc(eta, aux, design.trials)

@@ -4,7 +4,8 @@
 ``b_g`` (g, g_term); and the family's own, ``sigma``, ``zi``, ..., ``threshold`` (cut). Where
 one of them has a formula its name precedes all names of its coefficients and of their terms:
 ``zi_Intercept``, ``zi_beta`` (zi_term), ``zi_sd_g`` (zi_g_term), ``zi_b_g`` (g, zi_g_term), on the
-scale of its link. All on the scale of the user's data.
+scale of its link. All on the scale of the user's data. What stands for g where a factor's name
+could be that of something else: `names`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hiermodels.design import INTERCEPT, Block, Design, Predictor
+from hiermodels.errors import DataError
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["coordinates", "dimensions", "label_draws", "label_moments", "reported_names"]
+__all__ = [
+    "check_names",
+    "coordinates",
+    "dimensions",
+    "label_draws",
+    "label_moments",
+    "reported_names",
+    "with_keys",
+]
 
 type Array = np.ndarray
 
@@ -52,12 +62,52 @@ def predictor_dimensions(predictor: Predictor) -> dict[str, tuple[str, ...]]:
     if predictor.terms:
         dims[f"{prefix}beta"] = (f"{prefix}{TERM}",)
     for block in predictor.blocks:
-        term = f"{prefix}{block.name}_term"
-        dims[f"{prefix}sd_{block.name}"] = (term,)
+        term = f"{prefix}{block.dim}_term"
+        dims[f"{prefix}sd_{block.key}"] = (term,)
         if block.correlated:
-            dims[f"{prefix}cor_{block.name}"] = (term, f"{term}_bis")
-        dims[f"{prefix}b_{block.name}"] = (block.name, term)
+            dims[f"{prefix}cor_{block.key}"] = (term, f"{term}_bis")
+        dims[f"{prefix}b_{block.key}"] = (block.dim, term)
     return dims
+
+
+def check_names(design: Design) -> None:
+    """Refuse factors whose names no posterior can tell apart, before anything is sampled.
+
+    Raises
+    ------
+    DataError
+        With the two factors.
+    """
+    owners: dict[str, tuple[Any, str]] = dict.fromkeys(dimensions(design), (None, "another"))
+    for predictor in design.predictors:
+        for block in predictor.blocks:
+            mine = [
+                (block.dim, block.factor),
+                (f"{predictor.prefix}sd_{block.key}", None),
+                (f"{predictor.prefix}{block.dim}_term", (predictor.prefix, block.factor)),
+                (f"the key {block.key}", block.factor),
+            ]
+            for name, owner in mine:
+                other, of = owners.setdefault(name, (owner, repr(block.name)))
+                if other != owner:
+                    raise DataError(
+                        f"the grouping factor {block.name!r} and {of} cannot be told apart in the "
+                        f"posterior, where both are {name.removeprefix('the key ')!r}. "
+                        "Rename one of the columns."
+                    )
+
+
+def with_keys(design: Design, dataset: xr.Dataset) -> xr.Dataset:
+    """A saved group whose variables have the factors' names as they were, before they had keys."""
+    kinds = ("sd", "cor", "b", *QUANTITIES)
+    renamed = {
+        f"{p.prefix}{kind}_{b.name}": f"{p.prefix}{kind}_{b.key}"
+        for p in design.predictors
+        for b in p.blocks
+        if b.key != b.name
+        for kind in kinds
+    }
+    return dataset.rename({old: new for old, new in renamed.items() if old in dataset})
 
 
 def reported_names(design: Design) -> tuple[str, ...]:
@@ -66,17 +116,17 @@ def reported_names(design: Design) -> tuple[str, ...]:
 
 
 def coordinates(design: Design) -> dict[str, Any]:
-    """The labels of every dimension, by the factor's name."""
+    """The labels of every dimension, by its name."""
     coords: dict[str, Any] = {}
     for predictor in design.predictors:
         prefix = predictor.prefix
         if predictor.terms:
             coords[f"{prefix}{TERM}"] = list(predictor.terms)
         for block in predictor.blocks:
-            coords[block.name] = level_labels(block)
-            coords[f"{prefix}{block.name}_term"] = list(block.terms)
+            coords[block.dim] = level_labels(block)
+            coords[f"{prefix}{block.dim}_term"] = list(block.terms)
             if block.correlated:
-                coords[f"{prefix}{block.name}_term_bis"] = list(block.terms)
+                coords[f"{prefix}{block.dim}_term_bis"] = list(block.terms)
     if design.n_thresholds:
         coords[CUT] = [f"{a}|{b}" for a, b in pairwise(design.categories or ())]
     return coords
@@ -111,13 +161,13 @@ def label_moments(design: Design, moments: Mapping[str, tuple[Array, Array]]) ->
     found = {}
     for block in design.blocks:
         for quantity in QUANTITIES:
-            if (name := f"{quantity}_{block.name}") in moments:
+            if (name := f"{quantity}_{block.key}") in moments:
                 mean, variance = moments[name]
-                terms = f"{block.name}_coef_term" if quantity == "coef" else f"{block.name}_term"
-                found[name] = (("moment", block.name, terms), np.stack([mean, np.sqrt(variance)]))
+                terms = f"{block.dim}_coef_term" if quantity == "coef" else f"{block.dim}_term"
+                found[name] = (("moment", block.dim, terms), np.stack([mean, np.sqrt(variance)]))
     labels = coordinates(design)
     for block in design.blocks:
-        labels[f"{block.name}_coef_term"] = list(coefficient_terms(design, block))
+        labels[f"{block.dim}_coef_term"] = list(coefficient_terms(design, block))
     used = {dim for dims, _ in found.values() for dim in dims}
     coords = {k: v for k, v in labels.items() if k in used}
     return xr.Dataset(found, coords={"moment": ["mean", "sd"], **coords})

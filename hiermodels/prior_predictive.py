@@ -17,6 +17,7 @@ from numpy.random import Generator
 from hiermodels.design import Block, Design, Predictor
 from hiermodels.distributions import draw_correlation
 from hiermodels.merging import rows_of
+from hiermodels.names import variable_of
 from hiermodels.posterior import ROW, THRESHOLD, label_draws
 from hiermodels.priors import ParameterPrior, PredictorPriors, Priors
 from hiermodels.seeds import as_seed
@@ -131,7 +132,7 @@ def raw_values(
     raw = block.transform @ factor
     covariance = raw @ raw.transpose(0, 2, 1)
     sd = np.sqrt(np.einsum("sqq->sq", covariance))
-    name = block.name
+    name = block.key
     found = {
         f"{prefix}sd_{name}": sd,
         f"{prefix}b_{name}": effects @ block.transform.T,
@@ -171,7 +172,7 @@ def prior_predictive(
     drawn = draw_priors(some, priors, rng, size=draws)
     scale = some.family.on_scale
     y = scale(draw_responses(some, drawn, rng))
-    name, labels = design.response_name.replace("/", "∕"), some.index.to_numpy()
+    name, labels = variable_of(design.response_name), some.index.to_numpy()
     place = {"chain": [0], "draw": np.arange(draws), ROW: labels}
     return xr.DataTree.from_dict(
         {
@@ -216,11 +217,11 @@ def implied_variances(design: Design, drawn: PriorDraws) -> xr.Dataset:
 
 def factor_variance(block: Block, values: Mapping[str, Array]) -> Array:
     """mean_i z_i' Sigma_g z_i of each draw: (S,)."""
-    z, sd = block.columns.values, values[f"sd_{block.name}"]
+    z, sd = block.columns.values, values[f"sd_{block.key}"]
     moments = z.T @ z / len(z)
     outer = sd[:, :, None] * sd[:, None, :]
     if block.correlated:
-        outer = outer * values[f"cor_{block.name}"]
+        outer = outer * values[f"cor_{block.key}"]
         return (outer * moments).sum(axis=(1, 2))
     return (outer * np.diag(np.diag(moments))).sum(axis=(1, 2))
 

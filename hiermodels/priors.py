@@ -147,8 +147,9 @@ class Priors:
 def build_priors(design: Design, given: Mapping[str, Any] | None = None) -> Priors:
     """The default priors of a design, with the user's in their place.
 
-    ``given`` maps ``"Intercept"``, ``"beta"`` (all coefficients), a term, ``"sd_g"`` (all sds of a
-    factor), ``"sd_g[term]"``, ``"cor_g"``, and the family's own such as ``"sigma"``, to a `Prior`.
+    ``given`` maps ``"Intercept"``, ``"beta"`` (all coefficients), a term or ``"beta[term]"``,
+    ``"sd_g"`` (all sds of a factor), ``"sd_g[term]"``, ``"cor_g"``, and the family's own such as
+    ``"sigma"``, to a `Prior`. A column that is called like one of them is ``"beta[sigma]"``.
     The coefficients of a parameter with a formula have its name before theirs:
     ``"zi_Intercept"``, ``"zi_beta"``, ``"zi_x"``, ``"zi_sd_g"``.
 
@@ -160,6 +161,7 @@ def build_priors(design: Design, given: Mapping[str, Any] | None = None) -> Prio
     chosen = Chosen(given or {})
     location, scale = design.family.location_scale(design.response, design.offset, design.trials)
     mean = predictor_priors(
+        design,
         design.mean,
         chosen,
         intercept=Prior("Normal", mu=location, sigma=WIDE * scale),
@@ -173,7 +175,7 @@ def build_priors(design: Design, given: Mapping[str, Any] | None = None) -> Prio
         cor=mean.cor,
         auxiliary=tuple(chosen.own(p, p.default(scale)) for p in design.constants),
         extras={
-            p.name: extra_priors(design.extras[p.name], chosen, middle=p.location(scale))
+            p.name: extra_priors(design, design.extras[p.name], chosen, middle=p.location(scale))
             for p in design.parameters
             if p.name in design.extras
         },
@@ -182,9 +184,12 @@ def build_priors(design: Design, given: Mapping[str, Any] | None = None) -> Prio
     return priors
 
 
-def extra_priors(predictor: Predictor, chosen: Chosen, *, middle: float) -> PredictorPriors:
+def extra_priors(
+    design: Design, predictor: Predictor, chosen: Chosen, *, middle: float
+) -> PredictorPriors:
     """Of a family's own parameter: on a log or logit scale, where one unit is much."""
     return predictor_priors(
+        design,
         predictor,
         chosen,
         intercept=Prior("Normal", mu=middle - float(np.mean(predictor.offset)), sigma=OWN_WIDE),
@@ -194,17 +199,26 @@ def extra_priors(predictor: Predictor, chosen: Chosen, *, middle: float) -> Pred
 
 
 def predictor_priors(
-    predictor: Predictor, chosen: Chosen, *, intercept: Prior, beta: Prior, sd: Prior
+    design: Design,
+    predictor: Predictor,
+    chosen: Chosen,
+    *,
+    intercept: Prior,
+    beta: Prior,
+    sd: Prior,
 ) -> PredictorPriors:
     """The priors of a linear predictor; those given here are the standardised defaults."""
     prefix, blocks = predictor.prefix, predictor.blocks
+    names = design.coefficient_names(predictor)
     return PredictorPriors(
         intercept=chosen.real(f"{prefix}{INTERCEPT}", (), intercept, 1.0)
         if predictor.intercept
         else None,
         beta=tuple(
-            chosen.real(f"{prefix}{term}", (f"{prefix}beta",), beta, column_scale)
-            for term, column_scale in zip(predictor.terms, predictor.common.scale, strict=True)
+            chosen.real(name, (f"{prefix}beta[{term}]", f"{prefix}beta"), beta, column_scale)
+            for name, term, column_scale in zip(
+                names, predictor.terms, predictor.common.scale, strict=True
+            )
         ),
         sd=tuple(tuple(sd_priors(prefix, block, chosen, sd)) for block in blocks),
         cor=tuple(

@@ -22,6 +22,7 @@ from hiermodels.data import is_plain
 from hiermodels.errors import DataError
 from hiermodels.families import Family, Observed
 from hiermodels.formula import Formula
+from hiermodels.tokens import CLOSING, OPENING, split_tokens
 
 __all__ = ["Response", "check_gaps", "missing_between", "read_response", "scores_of"]
 
@@ -113,9 +114,9 @@ def numbers(formula: Formula, text: str, frame: pd.DataFrame) -> tuple[Array, st
 def has_operator(text: str) -> bool:
     """Whether something is computed outside all brackets."""
     depth = 0
-    for char in text:
-        depth += (char in "([{") - (char in ")]}")
-        if depth == 0 and char in "+-*/":
+    for token in split_tokens(text):
+        depth += (token.text in OPENING) - (token.text in CLOSING)
+        if depth == 0 and token.text in ("+", "-", "*", "**", "/"):
             return True
     return text.startswith("(")
 

@@ -21,6 +21,7 @@ from hiermodels.errors import DataError, NotAvailableError
 from hiermodels.labels import broom, prediction_tables, tables
 from hiermodels.labels.sentences import Sentences, describe
 from hiermodels.labels.summary import Summary, build_summary
+from hiermodels.names import variable_of
 from hiermodels.numbers import checks, comparison, prediction
 from hiermodels.numbers.checks import Checks
 from hiermodels.numbers.comparison import Elpd
@@ -928,7 +929,7 @@ class Fit:
             chains = self.idata["posterior"].sizes["chain"]
             made = log_priors(self.design, self.priors, self.draws)
             place = ("chain", "draw")
-            found = {k: (place, v.reshape(chains, -1)) for k, v in made.items()}
+            found = {variable_of(k): (place, v.reshape(chains, -1)) for k, v in made.items()}
             self.idata["log_prior"] = xr.DataTree(xr.Dataset(found))
         return self.idata["log_prior"].to_dataset()
 

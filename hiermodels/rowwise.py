@@ -122,7 +122,7 @@ def predictor_rows(predictor: Predictor, priors: PredictorPriors, kept: Any) -> 
         priors=tuple(coefficient_prior(prior) for prior in common),
         start=np.array([middle(prior.inside) for prior in common]),
         blocks=tuple(
-            replace(block_data(block, kept), name=predictor.prefix + block.name)
+            replace(block_data(block, kept), name=name_within(predictor.prefix, block))
             for block in predictor.blocks
         ),
         sd_priors=tuple(tuple(positive_prior(p.inside) for p in sds) for sds in priors.sd),
@@ -222,9 +222,14 @@ def predictor_values(predictor: Predictor, own: Array, found: dict[str, Any]) ->
     return {f"{prefix}{name}": draws for name, draws in values.items()}
 
 
+def name_within(prefix: str, block: Block) -> str:
+    """A block's name among those of all predictors: no key has a "/", so that none has it twice."""
+    return f"{prefix}/{block.key}" if prefix else block.key
+
+
 def own_block(block: Block, prefix: str, found: dict[str, Any]) -> dict[str, Any]:
     """The block's draws by the names that `block_values` reads, b = T b_std."""
-    name, theirs = block.name, f"{prefix}{block.name}"
+    name, theirs = block.key, name_within(prefix, block)
     return {
         f"sd_{name}": found[f"sd_{theirs}"],
         f"cor_{name}": found[f"cor_{theirs}"],

@@ -19,6 +19,7 @@ import numpy as np
 
 from hiermodels.design import Design
 from hiermodels.errors import SamplingError
+from hiermodels.names import variable_of
 from hiermodels.posterior import label_draws, label_moments, reported_names
 from hiermodels.progress import shows_bar, tell
 
@@ -458,9 +459,8 @@ def assemble(
         {name: (("chain", "draw"), values) for name, values in stats.items()},
         coords={"chain": posterior.chain, "draw": posterior.draw},
     )
-    # a tree has "/" between its groups, so a response such as score / 100 has another stroke
     y = design.family.on_scale(design.response)
-    observed = xr.Dataset({design.response_name.replace("/", "∕"): ("row", y)})
+    observed = xr.Dataset({variable_of(design.response_name): ("row", y)})
     return xr.DataTree.from_dict(
         {
             "posterior": posterior,

@@ -39,6 +39,7 @@ from hiermodels.packing import (
     unpack_frame,
     unpack_value,
 )
+from hiermodels.posterior import with_keys
 from hiermodels.priors import ParameterPrior, PredictorPriors, Prior, Priors
 
 if TYPE_CHECKING:
@@ -274,7 +275,10 @@ def unpack_fit(
             f"{content['versions'].get('formulae')}, and load it there."
         )
     tree = xr.DataTree.from_dict(
-        {name: unpack_dataset(group, arrays) for name, group in content["tree"].items()}
+        {
+            name: with_keys(design, unpack_dataset(group, arrays))
+            for name, group in content["tree"].items()
+        }
     )
     return design, unpack_priors(content["priors"]), tree
 

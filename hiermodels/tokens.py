@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["CLOSING", "OPENING", "Token", "closed_by", "split_tokens"]
+__all__ = ["CLOSING", "OPENING", "Token", "closed_by", "on_one_line", "split_tokens"]
 
 TOKEN = re.compile(
     r"""(?P<space>\s+)
@@ -33,6 +33,15 @@ class Token:
     text: str
     start: int
     stop: int
+
+
+#: What stands between quotes, or a run of blanks.
+QUOTED_OR_BLANK = re.compile(r"""`[^`]*`|"[^"]*"|'[^']*'|\s+""")
+
+
+def on_one_line(text: str) -> str:
+    """The text with one blank for several; names and labels between quotes keep theirs."""
+    return QUOTED_OR_BLANK.sub(lambda m: " " if m.group().isspace() else m.group(), text).strip()
 
 
 def split_tokens(text: str) -> tuple[Token, ...]:

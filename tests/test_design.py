@@ -305,13 +305,6 @@ FAULTS = {
         "no column is left before the bar\n    y ~ (0 | pop)\n        ^^^^^^^^^\n"
         "(1 | site) lets the intercept differ",
     ),
-    "name of a dimension": (
-        "y ~ (1 | draw)",
-        table().rename(columns={"pop": "draw"}),
-        FormulaError,
-        "'draw' is a dimension of every posterior, and cannot be a factor's name\n"
-        "    y ~ (1 | draw)\n        ^^^^^^^^^^\nrename the column, as draw_",
-    ),
     "not a table": (
         "y ~ x",
         3,

@@ -22,6 +22,7 @@ ORDER = [
     "text_numbers",
     "families",
     "levels",
+    "names",
     "data",
     "expressions",
     "rank",

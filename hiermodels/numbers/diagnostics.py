@@ -253,8 +253,8 @@ def rank_counts(values: np.ndarray, *, bins: int = 20) -> np.ndarray:
 def chosen_parameters(posterior: xr.Dataset, design: Design) -> list[tuple[str, np.ndarray]]:
     """Label and (chains, draws) of each scalar; of a correlation matrix the part below."""
     found = []
-    correlations = {f"{p.prefix}cor_{b.name}" for p in design.predictors for b in p.blocks}
-    effects = {f"{p.prefix}b_{b.name}" for p in design.predictors for b in p.blocks}
+    correlations = {f"{p.prefix}cor_{b.key}" for p in design.predictors for b in p.blocks}
+    effects = {f"{p.prefix}b_{b.key}" for p in design.predictors for b in p.blocks}
     for name, variable in posterior.data_vars.items():
         values = variable.transpose("chain", "draw", ...)
         if name in correlations:

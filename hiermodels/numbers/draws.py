@@ -161,14 +161,14 @@ def predictor_draws(
     return Draws(
         intercept=values(f"{prefix}Intercept") if predictor.intercept else np.zeros(n),
         beta=values(f"{prefix}beta") if predictor.terms else np.zeros((n, 0)),
-        sd={b.name: values(f"{prefix}sd_{b.name}") for b in blocks},
+        sd={b.name: values(f"{prefix}sd_{b.key}") for b in blocks},
         cor={
-            b.name: values(f"{prefix}cor_{b.name}")
+            b.name: values(f"{prefix}cor_{b.key}")
             if b.correlated
             else np.broadcast_to(np.eye(len(b.terms)), (n, len(b.terms), len(b.terms)))
             for b in blocks
         },
-        effects={b.name: values(f"{prefix}b_{b.name}", effects) for b in blocks},
+        effects={b.name: values(f"{prefix}b_{b.key}", effects) for b in blocks},
         residual=None,
     )
 
@@ -179,12 +179,12 @@ def read_moments(tree: xr.DataTree, design: Design) -> dict[str, dict[str, Momen
     return {
         block.name: {
             quantity: Moments(
-                mean=found[f"{quantity}_{block.name}"].sel(moment="mean").to_numpy(),
-                sd=found[f"{quantity}_{block.name}"].sel(moment="sd").to_numpy(),
+                mean=found[f"{quantity}_{block.key}"].sel(moment="mean").to_numpy(),
+                sd=found[f"{quantity}_{block.key}"].sel(moment="sd").to_numpy(),
                 exact=bool(found.attrs.get("exact", 1)),
             )
             for quantity in QUANTITIES
-            if f"{quantity}_{block.name}" in found
+            if f"{quantity}_{block.key}" in found
         }
         for block in design.blocks
     }

@@ -20,6 +20,7 @@ import numpy as np
 from hiermodels.design import INTERCEPT, Design, Predictor
 from hiermodels.errors import NotAvailableError
 from hiermodels.labels.tables import heading, relative_variances, with_dashes
+from hiermodels.names import variable_of
 from hiermodels.numbers.checks import some_draws
 from hiermodels.numbers.comparison import log_likelihood
 from hiermodels.numbers.draws import POINT, Draws, summarise
@@ -90,7 +91,7 @@ def estimands(design: Design, draws: Draws, *, scale: str | None) -> dict[str, A
     found: dict[str, Array] = {}
     for predictor in design.predictors:
         own = draws.extras[predictor.parameter] if predictor.parameter else draws
-        found |= dict(predictor_estimands(predictor, own))
+        found |= dict(predictor_estimands(design, predictor, own))
     found |= {k: v for k, v in draws.auxiliary.items() if v.ndim == 1}
     if (scale is None and not is_linear(design)) or not design.blocks:
         return found
@@ -106,13 +107,15 @@ def estimands(design: Design, draws: Draws, *, scale: str | None) -> dict[str, A
     return found
 
 
-def predictor_estimands(predictor: Predictor, draws: Draws) -> Iterator[tuple[str, Array]]:
+def predictor_estimands(
+    design: Design, predictor: Predictor, draws: Draws
+) -> Iterator[tuple[str, Array]]:
     """Coefficients, sds and correlations of one linear predictor."""
     prefix = predictor.prefix
     if predictor.intercept:
         yield f"{prefix}{INTERCEPT}", draws.intercept
-    for k, term in enumerate(predictor.terms):
-        yield f"{prefix}{term}", draws.beta[:, k]
+    for k, name in enumerate(design.coefficient_names(predictor)):
+        yield name, draws.beta[:, k]
     for block in predictor.blocks:
         for k, term in enumerate(block.terms):
             yield f"{prefix}sd_{block.name}[{term}]", draws.sd[block.name][:, k]
@@ -145,8 +148,9 @@ def sensitivity_tree(
     some = some_draws(full, max(100, MOST // design.n))
     chains = chains if some.n == full.n and full.n % chains == 0 else 1
 
-    def shaped(values: Array) -> tuple[tuple[str, str], Array]:
-        return ("chain", "draw"), np.asarray(values, dtype=float).reshape(chains, -1)
+    def shaped(values: Array, name: str = "") -> tuple[tuple[str, str], Array, dict[str, str]]:
+        numbers = np.asarray(values, dtype=float).reshape(chains, -1)
+        return ("chain", "draw"), numbers, {"name": name}
 
     total = log_likelihood(design, some).sum(axis=1)
     prior = {k: v for k, v in log_priors(design, priors, some).items() if np.ptp(v) > 0}
@@ -155,8 +159,8 @@ def sensitivity_tree(
     values = {k: v for k, v in estimands(design, some, scale=scale).items() if np.ptp(v) > 0}
     return xr.DataTree.from_dict(
         {
-            "posterior": xr.Dataset({k: shaped(v) for k, v in values.items()}),
-            "log_prior": xr.Dataset({k: shaped(v) for k, v in prior.items()}),
+            "posterior": xr.Dataset({variable_of(k): shaped(v, k) for k, v in values.items()}),
+            "log_prior": xr.Dataset({variable_of(k): shaped(v, k) for k, v in prior.items()}),
             "log_likelihood": xr.Dataset({"y": shaped(total)}),
         }
     )
@@ -170,7 +174,7 @@ def sensitivities(tree: xr.DataTree, *, alphas: tuple[float, float]) -> tuple[Se
     posterior = tree["posterior"].to_dataset()
     return tuple(
         Sensitive(
-            name=str(name),
+            name=str(posterior[name].attrs["name"]),
             values=posterior[name].to_numpy().ravel(),
             prior=float(prior[name]),
             likelihood=float(likelihood[name]),

@@ -116,7 +116,7 @@ def own_values(design: Design, model: Any, posterior: xr.Dataset, name: str) -> 
         found = dict(common_columns(model, posterior))
         return np.stack([need(found, term) for term in design.terms], axis=-1)
     for block in design.blocks:
-        if name in (f"sd_{block.name}", f"b_{block.name}"):
+        if name in (f"sd_{block.key}", f"b_{block.key}"):
             found = dict(group_columns(block, posterior, effects=name.startswith("b_")))
             return np.stack([need(found, term) for term in block.terms], axis=-1)
     if name not in PARAMETERS:

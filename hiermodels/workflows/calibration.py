@@ -120,7 +120,7 @@ def ranked_quantities(
     design: Design, values: dict[str, Array]
 ) -> Iterator[tuple[str, tuple[str, tuple[int, ...]], float]]:
     """Label, variable and place of every parameter; of b the first level, of cor one half."""
-    every = [(p.prefix, b.name) for p in design.predictors for b in p.blocks]
+    every = [(p.prefix, b.key) for p in design.predictors for b in p.blocks]
     effects = {f"{prefix}b_{name}" for prefix, name in every}
     correlations = {f"{prefix}cor_{name}" for prefix, name in every}
     for name, value in values.items():
