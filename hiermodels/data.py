@@ -62,7 +62,11 @@ def to_pandas(data: Any, columns: Iterable[str] | None = None) -> pd.DataFrame:
 
 def from_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
     """A dictionary of columns, all with a value for each row."""
-    lengths = {name: len(v) for name, v in data.items() if hasattr(v, "__len__") and not is_text(v)}
+    lengths = {
+        name: len(values)
+        for name, values in data.items()
+        if hasattr(values, "__len__") and not isinstance(values, str | bytes)
+    }
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name!r} has {n}" for name, n in lengths.items())
         raise DataError(f"the columns have different numbers of values: {told}. Give one a row.")
@@ -72,10 +76,6 @@ def from_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
             "rows, {'x': [1, 2]}."
         )
     return pd.DataFrame(dict(data))
-
-
-def is_text(value: Any) -> bool:
-    return isinstance(value, str | bytes)
 
 
 def other_to_pandas(data: Any, columns: Iterable[str] | None) -> pd.DataFrame:
