@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-__all__ = ["TAIL", "average_ranks", "bulk_ess", "rank_rhat", "tail_ess"]
+__all__ = ["FEWEST_DRAWS", "TAIL", "average_ranks", "bulk_ess", "rank_rhat", "tail_ess"]
 
 Array = NDArray[np.float64]
 
@@ -31,8 +31,9 @@ def rank_rhat(values: Array) -> Array:
     """Rank-normalised split R-hat (K,) of ``values`` (K, chains, draws), the larger of two.
 
     ``sqrt((n - 1) / n + var(chain means) / mean(chain variances))`` of the halves of the chains, n
-    draws each, of normal scores: those of the values, and those of |value - median|. NaN where a
-    value is, of one chain, and of fewer than 4 draws.
+    draws each, of normal scores: those of the values, and those of |value - median|. One chain has
+    two halves, and so an R-hat, which ArviZ leaves out. NaN where a value is, and of fewer than 4
+    draws.
     """
 
     def larger(block: Array) -> Array:
@@ -44,7 +45,7 @@ def rank_rhat(values: Array) -> Array:
                 rhat_of_scores(normal_scores(np.abs(halves - middle))),
             )
 
-    return in_blocks(larger, values, fewest_chains=2)
+    return in_blocks(larger, values)
 
 
 def bulk_ess(values: Array) -> Array:
@@ -89,10 +90,10 @@ def average_ranks(values: Array) -> Array:
     return ranks
 
 
-def in_blocks(figure: Callable[[Array], Array], values: Array, *, fewest_chains: int = 1) -> Array:
+def in_blocks(figure: Callable[[Array], Array], values: Array) -> Array:
     """The figure of those parameters that have one, a block of them at a time."""
     found = np.full(len(values), np.nan)
-    if values.shape[1] < fewest_chains or values.shape[2] < FEWEST_DRAWS:
+    if values.shape[2] < FEWEST_DRAWS:
         return found
     known = np.flatnonzero(~np.isnan(values).any(axis=(1, 2)))
     for begin in range(0, len(known), BLOCK):

@@ -12,12 +12,14 @@ __all__ = [
     "ArgumentError",
     "DataError",
     "DatasetError",
+    "FileError",
     "FormulaError",
     "GroupingWarning",
     "HierModelsError",
     "HierModelsWarning",
     "IdentificationWarning",
     "ImportanceWarning",
+    "InterruptedSamplingError",
     "MissingDataWarning",
     "ModesWarning",
     "NotAvailableError",
@@ -64,6 +66,17 @@ class DatasetError(UnknownNameError):
 
 class SamplingError(HierModelsError, RuntimeError):
     """The sampler could not start, or made no draw."""
+
+
+class InterruptedSamplingError(SamplingError):
+    """Ctrl-C came before the chains had draws to keep."""
+
+
+class FileError(HierModelsError, OSError):
+    """A file that cannot be written: a full disk, a folder that is not there or is read-only."""
+
+    path: str = ""
+    why: str = ""
 
 
 class SavedFitError(HierModelsError, ValueError):

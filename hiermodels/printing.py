@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from hiermodels.errors import NotAvailableError
+from hiermodels.files import write_text
 
 if TYPE_CHECKING:
     from great_tables import GT
@@ -29,6 +30,7 @@ __all__ = [
     "html_table",
     "printed_columns",
     "printed_number",
+    "whole_numbers",
 ]
 
 #: What ``lower`` and ``upper`` without a name of their own belong to: the first that is there.
@@ -227,6 +229,11 @@ def format_number(value: Any, *, digits: int = 4) -> str:
     return short_power(value)
 
 
+def whole_numbers(values: Iterable[float]) -> list[float]:
+    """Rounded; what is missing stays so."""
+    return [value if math.isnan(value) else round(value) for value in map(float, values)]
+
+
 def short_power(value: float) -> str:
     """``7.1e13``, three digits."""
     return re.sub(r"e\+?(-?)0?", r"e\1", f"{value:.3g}")
@@ -309,7 +316,7 @@ def fixed(value: float, digits: int) -> str:
 def written(text: str, path: str | Path | None) -> str:
     """The text, also in a file."""
     if path is not None:
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        write_text(Path(path), text + "\n")
     return text
 
 

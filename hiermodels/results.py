@@ -48,7 +48,7 @@ from hiermodels.numbers.variance import (
 )
 from hiermodels.printing import Table
 from hiermodels.priors import Priors
-from hiermodels.saving import read_fit, write_fit
+from hiermodels.saving import read_fit, write_fit, write_netcdf
 from hiermodels.seeds import as_seed
 
 if TYPE_CHECKING:
@@ -799,8 +799,8 @@ class Fit:
             "pss": self.draws.n,
             "nobs": self.design.n,
             "sigma": float("nan") if sigma is None else float(np.median(sigma)),
-            "rhat_max": float(np.nanmax(self.diagnostics.rhat)),
-            "ess_min": float(np.nanmin(self.diagnostics.ess_bulk)),
+            "rhat_max": self.diagnostics.largest_rhat,
+            "ess_min": self.diagnostics.least_bulk,
             "divergences": self.diagnostics.divergences,
         }
         if loo:
@@ -1116,6 +1116,8 @@ class Fit:
         ------
         NotAvailableError
             A fit that its formula alone does not make: a fixed-effect fit of `hm.pooling`.
+        FileError
+            A place that cannot be written, such as a full disk: save elsewhere.
         """
         return write_fit(path, self.design, self.priors, self.idata)
 
@@ -1139,16 +1141,22 @@ class Fit:
         ------
         UnknownNameError
             An end of the name that is no format.
+        FileError
+            A place that cannot be written.
         """
         from hiermodels.report import write_report
 
         return write_report(self, path, rows=rows, data_file=data_file, ci_prob=ci_prob)
 
     def save_posterior(self, path: str | Path) -> Path:
-        """Write the posterior as netCDF, which ArviZ and xarray read."""
-        target = Path(path)
-        in_text(self.idata).to_netcdf(target, engine="netcdf4")
-        return target
+        """Write the posterior as netCDF, which ArviZ and xarray read.
+
+        Raises
+        ------
+        FileError
+            A place that cannot be written.
+        """
+        return write_netcdf(Path(path), in_text(self.idata))
 
 
 def in_text(tree: xr.DataTree) -> xr.DataTree:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hiermodels.convergence import FEWEST_DRAWS
 from hiermodels.design import Design
-from hiermodels.errors import SamplingError
+from hiermodels.errors import InterruptedSamplingError, SamplingError
 from hiermodels.names import variable_of
 from hiermodels.posterior import label_draws, label_moments, reported_names
 from hiermodels.progress import shows_bar, tell
@@ -47,9 +48,12 @@ MOST_SINGLE = 400_000_000
 KEPT = 250
 #: Measured from an empty cache: 60 s of CPU in two processes, 45 s in one for the first model that
 #: is read row by row, and 1 s for a further family; the machine may have other work.
-FIRST_USE = "Compiling the sampler's kernels, once for this machine: about half a minute."
-FIRST_OF_ITS_KIND = (
-    "Compiling kernels for this kind of model, once for this machine: a second to a minute."
+FIRST_USE = "Compiling the sampler's kernels, {once}: about half a minute."
+FIRST_OF_ITS_KIND = "Compiling kernels for this kind of model, {once}: a second to a minute."
+ONCE = "once for this machine"
+EACH_TIME = (
+    "in every process, for neither the package's folder nor your cache folder can be written "
+    "(the environment variable NUMBA_CACHE_DIR names another)"
 )
 KEEPS = ("auto", "draws", "moments")
 #: What is kept of the sampler's own statistics, where it has them.
@@ -106,14 +110,14 @@ def sample_collapsed(
 
     start = time.perf_counter()
     if told := first_use():
-        tell(FIRST_USE, progressbar=settings.progressbar)
+        tell_compiling(FIRST_USE, settings)
     with compiled_beside() if told else nullcontext():
         problem = gaussian_problem(design, priors)
         apart = gaussian_apart(problem)
         products = cross_products(problem if apart is None else apart.problem)
         del problem  # columns for every row, which the sums replace
         if not told and first_use(sparse=products.sparse):
-            tell(FIRST_OF_ITS_KIND, progressbar=settings.progressbar)
+            tell_compiling(FIRST_OF_ITS_KIND, settings)
         asked = settings.chains * settings.draws
         store = Store(maps=effect_maps(design), single=kept_single(design, asked, keep))
         if apart is not None:  # their draws are those of common coefficients
@@ -144,6 +148,14 @@ def sample_collapsed(
     return finish(
         design, values, found, settings, start=start, kept=kept, moments=moments, exact=True
     )
+
+
+def tell_compiling(message: str, settings: SamplerSettings) -> None:
+    """What takes long now, and whether it will again."""
+    from hiermodels.density.compilation import kept_on_disk
+
+    once = ONCE if kept_on_disk() else EACH_TIME
+    tell(message.format(once=once), progressbar=settings.progressbar)
 
 
 def finish(
@@ -207,7 +219,7 @@ def sample_noncentred(
     start = time.perf_counter()
     products = cross_products(gaussian_problem(design, priors))
     if first_use(products):
-        tell(FIRST_OF_ITS_KIND, progressbar=settings.progressbar)
+        tell_compiling(FIRST_OF_ITS_KIND, settings)
     with as_sampling_errors():
         found = sample(
             products,
@@ -248,7 +260,7 @@ def sample_rows(
 
     start = time.perf_counter()
     if first_use() or not is_compiled(design):
-        tell(FIRST_OF_ITS_KIND, progressbar=settings.progressbar)
+        tell_compiling(FIRST_OF_ITS_KIND, settings)
     problem = row_problem(distinct_rows(design), priors)
     apart = columns_apart(problem)
     with as_sampling_errors():
@@ -295,7 +307,9 @@ def as_sampling_errors() -> Iterator[None]:
     try:
         yield
     except InterruptedError as error:
-        raise SamplingError(f"interrupted: {error}, so there is nothing to keep") from None
+        raise InterruptedSamplingError(
+            f"interrupted: {error}, so there is nothing to keep"
+        ) from None
     except RuntimeError as error:
         raise SamplingError(f"the sampler stopped: {error}") from error
 
@@ -419,20 +433,18 @@ def sample_pymc(
 
 
 def complete_draws(tree: xr.DataTree, *, interrupted: bool) -> tuple[xr.Dataset, xr.Dataset]:
-    """The draws that every chain has; chains that an interrupt left without any are dropped."""
+    """All draws; of those that an interrupt left, the chains and draws that are most."""
+    from hiermodels.density.trace import most_draws
+
     posterior, stats = tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset()
     posterior = posterior.transpose("chain", "draw", ...)
     if not interrupted:
         return posterior, stats
     made = (~np.isnan(stats["logp"].transpose("chain", "draw").to_numpy())).sum(axis=1)
-    chains = [c for c, n in enumerate(made) if n >= 2 * THIN]
-    if not chains:
-        raise SamplingError("interrupted before the first draw after tuning: nothing to keep")
-    at_most = slice(0, int(min(made[c] for c in chains)))
-    return (
-        posterior.isel(chain=chains, draw=at_most),
-        stats.isel(chain=chains, draw=at_most),
-    )
+    with as_sampling_errors():
+        chains, draws = most_draws(made.tolist(), least=FEWEST_DRAWS * THIN)
+    kept = {"chain": chains, "draw": slice(0, draws)}
+    return posterior.isel(kept), stats.isel(kept)
 
 
 def assemble(

@@ -15,6 +15,7 @@ import io
 import json
 import os
 import platform
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from hiermodels.data import Rows
 from hiermodels.design import Design, Predictor, build_design
 from hiermodels.errors import HierModelsError, NotAvailableError, SavedFitError, did_you_mean
 from hiermodels.families import family as find_family
+from hiermodels.files import replacing
 from hiermodels.formula import Formula, parse, parse_predictor
 from hiermodels.packing import (
     pack_dataset,
@@ -45,7 +47,7 @@ from hiermodels.priors import ParameterPrior, PredictorPriors, Prior, Priors
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["FORMAT_VERSION", "read_fit", "versions_here", "write_fit"]
+__all__ = ["FORMAT_VERSION", "read_fit", "versions_here", "write_fit", "write_netcdf"]
 
 type Array = np.ndarray
 type Plain = Any
@@ -92,8 +94,8 @@ def write_fit(path: str | Path, design: Design, priors: Priors, tree: xr.DataTre
     NotAvailableError
         A design that is not that of its formula, as the fixed-effect fits of `pooling`; a label of
         a type that the file cannot hold.
-    OSError
-        A place that cannot be written.
+    FileError
+        A place that cannot be written; the fit is as it was.
     """
     arrays: list[Array] = []
     content = {
@@ -117,25 +119,26 @@ def write_fit(path: str | Path, design: Design, priors: Priors, tree: xr.DataTre
     return target
 
 
+def write_netcdf(target: Path, tree: xr.DataTree) -> Path:
+    """Write a tree as netCDF, complete or not at all; errors are those of `write_fit`."""
+    with replacing(target) as place, netcdf_place(place) as written:
+        try:
+            tree.to_netcdf(written, engine="netcdf4")
+        except RuntimeError as error:  # HDF5's, as of a full disk
+            raise OSError(str(error)) from error
+    return target
+
+
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A place beside the target that becomes it, or is gone, when the block ends."""
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-    os.close(handle)
-    place = Path(name)
-    try:
+def netcdf_place(place: Path) -> Iterator[Path]:
+    """A path that netCDF can write to: it takes a backslash for a slash, on any system."""
+    if os.sep == "\\" or "\\" not in str(place.absolute()):
         yield place
-        place.chmod(0o666 & ~current_umask())
-        os.replace(place, target)
-    finally:
-        place.unlink(missing_ok=True)
-
-
-def current_umask() -> int:
-    """A temporary file is its owner's alone; the fit has the rights of other new files."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        return
+    with tempfile.TemporaryDirectory(prefix="hiermodels-") as folder:
+        written = Path(folder) / "posterior.nc"
+        yield written
+        shutil.copyfile(written, place)
 
 
 def write_archive(place: Path, content: Plain, arrays: Sequence[Array]) -> None:

@@ -144,6 +144,7 @@ def with_response(fit: Fit, response: np.ndarray) -> Fit:
         ess_tail=1000 * good,
         divergences=0,
         draws_made=1000,
+        chains=4,
     )
     return made
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import warnings
@@ -23,7 +24,7 @@ from typer.testing import CliRunner, Result
 import hiermodels as hm
 from hiermodels.command import cli, outputs
 from hiermodels.command.settings import KINDS
-from hiermodels.errors import HierModelsWarning
+from hiermodels.errors import HierModelsWarning, InterruptedSamplingError
 from hiermodels.fitting import Model
 from hiermodels.report import pictures
 from hiermodels.report.code import python_code
@@ -503,6 +504,57 @@ def test_interrupt_before_the_first_draw(monkeypatch: pytest.MonkeyPatch) -> Non
     assert result.stderr == "\nInterrupted.\n"
 
 
+@pytest.mark.usefixtures("here")
+def test_interrupt_before_there_were_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Model, **settings: Any) -> Fit:
+        raise InterruptedSamplingError("interrupted: no chain had 4 draws, so there is nothing")
+
+    monkeypatch.setattr(Model, "fit", interrupted)
+    result = run("fit", "table.csv", FORMULA, "--quiet")
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr == "\nInterrupted: no chain had 4 draws, so there is nothing.\n"
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """`Model.fit` as Ctrl-C in the first of the chains leaves it; the formulas that were fitted."""
+    seen: list[str] = []
+
+    def short(self: Model, **settings: Any) -> Fit:
+        seen.append(str(self.formula))
+        few = posterior(self.design, chains=1, draws=30)
+        few.attrs["interrupted"] = 1
+        tree = xr.DataTree.from_dict({"posterior": few})
+        return Fit(design=self.design, priors=self.priors, idata=tree)
+
+    monkeypatch.setattr(Model, "fit", short)
+    return seen
+
+
+INTERRUPTED = "\nInterrupted: these are results of fewer draws than asked for.\n"
+
+
+@pytest.mark.usefixtures("stopped", "here", "short_report")
+def test_an_interrupted_fit_is_reported(tmp_path: Path) -> None:
+    result = run("fit", "table.csv", FORMULA, "--out", "r")
+    assert result.exit_code == 130
+    assert result.stderr == INTERRUPTED
+    assert "Interrupted: only the draws that were made by then." in result.stdout
+    assert "One chain: " in result.stdout
+    assert {"fit.hm", "report.html", "summary.md", "fixef.csv"} <= {
+        path.name for path in (tmp_path / "r").iterdir()
+    }
+    assert hm.load("r/fit.hm").draws.n == 30
+
+
+@pytest.mark.usefixtures("here")
+def test_an_interrupt_ends_a_comparison(stopped: list[str]) -> None:
+    """The models after it are not begun; what was fitted is kept."""
+    result = run("compare", "table.csv", "a: y ~ x + (1 | pop)", "b: y ~ 1 + (1 | pop)", "--out=r")
+    assert (result.exit_code, result.stderr, len(stopped)) == (130, INTERRUPTED, 1)
+    assert [path.name for path in Path("r").iterdir()] == ["a.hm"]
+
+
 @pytest.mark.usefixtures("calls", "here")
 def test_a_fit_that_cannot_be_written_is_rescued(monkeypatch: pytest.MonkeyPatch) -> None:
     save = Fit.save
@@ -523,6 +575,32 @@ def test_a_fit_that_cannot_be_written_is_rescued(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("calls", "here")
+def test_where_nothing_can_be_written_the_results_are_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(self: Fit, path: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Fit, "save", full)
+    monkeypatch.setattr(cli.tempfile, "mkdtemp", lambda **more: "nowhere")
+    result = run("fit", "table.csv", FORMULA, "--out", "r", "--quiet")
+    assert result.exit_code == 2
+    assert "Common effects (posterior median, 95 % interval)" in result.stdout
+    assert result.stderr == (
+        "cannot write to the folder 'r': No space left on device. Nor can any other folder be "
+        "written: of the draws only the summary above is left.\n"
+    )
+
+
+@pytest.mark.usefixtures("calls", "here", "short_report")
+def test_a_folder_with_a_backslash(tmp_path: Path) -> None:
+    """NetCDF takes it for a slash."""
+    assert run("fit", "table.csv", FORMULA, "--out", "a\\b", "--quiet").exit_code == 0
+    tree = xr.open_datatree(shutil.copy(tmp_path / "a\\b" / "posterior.nc", tmp_path / "plain.nc"))
+    assert tree["posterior"].sizes["draw"] == 60
+
+
+@pytest.mark.usefixtures("calls", "here")
 def test_a_table_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device", "r/summary.md")
@@ -531,7 +609,8 @@ def test_a_table_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None
     result = run("fit", "table.csv", FORMULA, "--out", "r", "--quiet")
     assert result.exit_code == 2
     assert result.stderr == (
-        "the system refused to read or write: No space left on device (r/summary.md)\n"
+        "cannot write 'r/summary.md': No space left on device. "
+        f"The fit is in {Path('r/fit.hm')}; hm.load reads it.\n"
     )
     assert Path("r/posterior.nc").is_file()
 

@@ -18,7 +18,7 @@ from hiermodels.density.coordinates import to_theta
 from hiermodels.density.drawing import AS_THEY_ARE
 from hiermodels.density.independence import run_independence
 from hiermodels.density.pilot import choose_coordinates
-from hiermodels.density.trace import sample_enough
+from hiermodels.density.trace import most_draws, sample_enough
 
 INTERCEPT = ((0,),)
 CROSSED = {"factors": ((90, INTERCEPT), (70, INTERCEPT)), "n_rows": 400}
@@ -100,6 +100,25 @@ def test_an_interrupt_of_independence_keeps_complete_states(monkeypatch):
     np.testing.assert_array_equal(
         trace.coefficients.effects[1][same], whole.coefficients.effects[1][:, :n][same]
     )
+
+
+@pytest.mark.parametrize(
+    ("made", "chains", "draws"),
+    [
+        ([1000, 1000, 1000, 900], [0, 1, 2, 3], 900),
+        ([1000, 1000, 3, 0], [0, 1], 1000),  # one after another, the third hardly begun
+        ([1000, 17, 0, 0], [0], 1000),
+        ([5, 10], [0, 1], 5),  # as many either way: more chains say more
+        ([3, 3, 3, 4], [3], 4),
+    ],
+)
+def test_an_interrupt_keeps_the_most_draws(made, chains, draws):
+    assert most_draws(made, least=4) == (chains, draws)
+
+
+def test_an_interrupt_of_the_first_draws_leaves_nothing():
+    with pytest.raises(InterruptedError, match="no chain had 4 draws"):
+        most_draws([3, 0], least=4)
 
 
 def test_thinning_keeps_count_of_steps_and_divergences():

@@ -16,7 +16,7 @@ import hiermodels as hm
 from hiermodels import density
 from hiermodels.density import ahead
 from hiermodels.density.compilation import Callback
-from hiermodels.sampling import FIRST_OF_ITS_KIND
+from hiermodels.sampling import FIRST_OF_ITS_KIND, ONCE
 
 FIT = """
 import hiermodels as hm
@@ -82,7 +82,7 @@ def fit_few(data, **settings):
 def test_kernels_for_a_large_rest_are_announced(monkeypatch, capsys, crossed):
     monkeypatch.setattr(density, "first_use", lambda *, sparse=False: sparse)
     fit_few(crossed, engine="collapsed")
-    assert capsys.readouterr().err == f"{FIRST_OF_ITS_KIND}\n"
+    assert capsys.readouterr().err == FIRST_OF_ITS_KIND.format(once=ONCE) + "\n"
     fit_few(crossed, engine="collapsed", progressbar=False)
     assert capsys.readouterr().err == ""
 
@@ -93,7 +93,7 @@ def test_kernels_of_the_engine_that_keeps_coefficients_are_announced(monkeypatch
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(Callback, "is_cached", lambda callback: False)
     fit_few(crossed, engine="noncentred")
-    assert capsys.readouterr().err == f"{FIRST_OF_ITS_KIND}\n"
+    assert capsys.readouterr().err == FIRST_OF_ITS_KIND.format(once=ONCE) + "\n"
 
 
 def test_the_second_process_compiles_what_a_fit_calls():

@@ -12,6 +12,7 @@ import hiermodels
 #: From the formula text to the command line. A new module has its place in this list.
 ORDER = [
     "errors",
+    "files",
     "keywords",
     "seeds",
     "distributions",

@@ -21,6 +21,7 @@ from made_up import random_posterior, table
 
 import hiermodels as hm
 from hiermodels import saving
+from hiermodels.errors import FileError
 from hiermodels.fitting import Model
 from hiermodels.packing import pack_frame, pack_value, unpack_frame, unpack_value
 from hiermodels.results import Fit
@@ -371,7 +372,7 @@ def test_a_failed_save_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(saving, "write_archive", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(FileError, match="No space left"):
         fit.save(path)
     assert [p.name for p in tmp_path.iterdir()] == ["fit.hm"]
     assert path.read_bytes() == saved.read_bytes()

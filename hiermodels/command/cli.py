@@ -27,12 +27,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 import typer
 
 from hiermodels.errors import (
+    FileError,
     HierModelsError,
     HierModelsWarning,
+    InterruptedSamplingError,
     PriorError,
     SettingsError,
     counted,
 )
+from hiermodels.files import reason
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -401,6 +404,7 @@ def fit(
         folder = None if out is None else prepare_folder(out)
         found = sample(model, options)
         tell_results(found, folder, data_file=data, options=options)
+        end_if_interrupted(found)
 
 
 @app.command(
@@ -430,6 +434,7 @@ def compare(
     options: Options,
 ) -> None:
     with clean_errors():
+        from hiermodels.command.outputs import file_names, write_table
         from hiermodels.fitting import Model
         from hiermodels.workflows.pooling import compare as compare_fits
 
@@ -438,16 +443,22 @@ def compare(
         models = {name: Model(text, table, **options.of_model) for name, text in chosen.items()}
         models = with_priors(on_common_rows(models, table, options), options.priors)
         folder = None if out is None else prepare_folder(out)
-        fits = {name: sample(model, options) for name, model in models.items()}
-        found = compare_fits(fits, by=by, group=group)
-        typer.echo("\n" + found.text())
+        fits: dict[str, Fit] = {}
+        files: list[Path] = []
+        saved = file_names(tuple(models))
+        for name, model in models.items():
+            fits[name] = sample(model, options)
+            if folder is not None:
+                files.append(save_first(fits[name], folder, f"{saved[name]}.hm"))
+            if is_interrupted(fits[name]):
+                break
+        if len(fits) > 1:
+            found = compare_fits(fits, by=by, group=group)
+            typer.echo("\n" + found.text())
+            files = (write_table(found, folder, "comparison") if folder else []) + files
         if folder is not None:
-            from hiermodels.command.outputs import file_names, write_table
-
-            files = write_table(found, folder, "comparison")
-            for name, file in file_names(tuple(fits)).items():
-                files.append(fits[name].save(folder / f"{file}.hm"))
             tell_written(files, quiet=options.quiet)
+        end_if_interrupted(*fits.values())
 
 
 def on_common_rows(
@@ -548,6 +559,7 @@ def pooling(
 
             without_windows()
             tell_written(write_pooling(found, folder), quiet=options.quiet)
+        end_if_interrupted(*found.fits.values())
 
 
 @app.command(
@@ -600,6 +612,7 @@ def demo(
         options = Options(seed=DEMO_SEED)
         found = sample(Model(DEMO_FORMULA, data), options)
         tell_results(found, folder, data_file=copy, options=options)
+        end_if_interrupted(found)
         typer.echo(same_again(copy, folder))
 
 
@@ -644,6 +657,9 @@ def clean_errors() -> Iterator[None]:
             warnings.simplefilter("always", HierModelsWarning)
             warnings.showwarning = warning_printer(warnings.showwarning)
             yield
+    except InterruptedSamplingError as error:
+        typer.echo(f"\nInterrupted{str(error).removeprefix('interrupted')}.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     except HierModelsError as error:
         fail(f"{type(error).__name__}: {error}")
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
@@ -680,10 +696,6 @@ def fail(message: str) -> NoReturn:
     raise typer.Exit(USER_ERROR)
 
 
-def reason(error: OSError) -> str:
-    return error.strerror or str(error)
-
-
 def prepare_folder(path: Path) -> Path:
     """The folder to write to, made and tried before anything is fitted."""
     try:
@@ -711,7 +723,7 @@ def tell_results(found: Fit, folder: Path | None, *, data_file: Path, options: O
     if not is_standard_input(data_file):
         attributes["data_file"] = data_file.as_posix()
     attributes["data_reading"] = json.dumps(options.of_file)
-    files = [] if folder is None else save_first(found, folder)
+    files = [] if folder is None else [save_first(found, folder, SAVED)]
     shares = [found.variance_table(scale=scale).text() for scale in found.scales]
     typer.echo("\n" + "\n\n".join([found.summary().text(), *shares]))
     if folder is None:
@@ -719,8 +731,12 @@ def tell_results(found: Fit, folder: Path | None, *, data_file: Path, options: O
     from hiermodels.command import outputs
 
     without_windows()
-    files += [*outputs.write_tables(found, folder), *outputs.write_pictures(found, folder)]
-    files += [outputs.write_summary(found, folder), found.report(folder / REPORT)]
+    try:
+        files.append(found.save_posterior(folder / "posterior.nc"))
+        files += [*outputs.write_tables(found, folder), *outputs.write_pictures(found, folder)]
+        files += [outputs.write_summary(found, folder), found.report(folder / REPORT)]
+    except OSError as error:
+        fail(f"{cannot_write(folder, error)} The fit is in {files[0]}; hm.load reads it.")
     tell_written(files, quiet=options.quiet)
 
 
@@ -736,13 +752,40 @@ def without_windows() -> None:
     mpl.use("Agg")
 
 
-def save_first(found: Fit, folder: Path) -> list[Path]:
-    """The fit and its posterior in the folder, or in a temporary one: a fit is not lost."""
+def is_interrupted(found: Fit) -> bool:
+    return bool(found.idata["posterior"].attrs.get("interrupted"))
+
+
+def end_if_interrupted(*fits: Fit) -> None:
+    """After Ctrl-C the report is of what there is, and a script is told so."""
+    if any(map(is_interrupted, fits)):
+        typer.echo("\nInterrupted: these are results of fewer draws than asked for.", err=True)
+        raise typer.Exit(INTERRUPTED)
+
+
+def save_first(found: Fit, folder: Path, name: str) -> Path:
+    """The fit in the folder, before anything else can fail, or in another: it is not lost."""
     try:
-        return [found.save(folder / SAVED), found.save_posterior(folder / "posterior.nc")]
+        return found.save(folder / name)
     except OSError as error:
-        rescue = found.save(Path(tempfile.mkdtemp(prefix="hiermodels-")) / SAVED)
-        fail(
-            f"cannot write to the folder {str(folder)!r}: {reason(error)}. "
-            f"The fit is in {rescue}; hm.load reads it."
-        )
+        fail(f"{cannot_write(folder, error)} {rescued(found, name)}")
+
+
+def rescued(found: Fit, name: str) -> str:
+    """Where the fit is after all; where no folder takes it, its results, which took the time."""
+    for place in (Path(tempfile.gettempdir()), Path.cwd(), Path("~").expanduser()):
+        try:
+            kept = found.save(Path(tempfile.mkdtemp(prefix="hiermodels-", dir=place)) / name)
+        except OSError:
+            continue
+        return f"The fit is in {kept}; hm.load reads it."
+    typer.echo("\n" + found.summary().text())
+    return "Nor can any other folder be written: of the draws only the summary above is left."
+
+
+def cannot_write(folder: Path, error: OSError) -> str:
+    if isinstance(error, FileError):
+        return f"cannot write {error.path!r}: {error.why}."
+    if error.filename:
+        return f"cannot write {str(error.filename)!r}: {reason(error)}."
+    return f"cannot write to the folder {str(folder)!r}: {reason(error)}."

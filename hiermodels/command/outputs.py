@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hiermodels.files import write_text
+
 if TYPE_CHECKING:
     from hiermodels.printing import Table
     from hiermodels.results import Fit
@@ -47,7 +49,7 @@ def write_table(table: Table, folder: Path, name: str) -> list[Path]:
     """One table as CSV, unrounded, and as it is printed in Markdown."""
     paths = [folder / f"{name}.csv", folder / f"{name}.md"]
     table.to_csv(paths[0], index=False)
-    paths[1].write_text(table.markdown() + "\n", encoding="utf-8")
+    write_text(paths[1], table.markdown() + "\n")
     return paths
 
 
@@ -83,9 +85,8 @@ def write_summary(found: Fit, folder: Path) -> Path:
     for group, name in file_names(found.design.factors).items():
         parts.append(f"![Coefficients of each level of {group}](forest_{name}.png)")
         parts.append(f"![Shrinkage of {group}](shrinkage_{name}.png)")
-    path = folder / "summary.md"
-    path.write_text("\n\n".join(part.strip("\n") for part in parts) + "\n", encoding="utf-8")
-    return path
+    text = "\n\n".join(part.strip("\n") for part in parts)
+    return write_text(folder / "summary.md", text + "\n")
 
 
 def file_names(groups: tuple[str, ...]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from numba import float64, int64
 
 from .combinations import accumulate_dense, combine_level, combine_rest, rest_distribution
+from .compilation import kept_on_disk
 from .recovery import draw_dense, draw_lanes
 from .rest import rest_system
 
@@ -63,9 +64,11 @@ def compiled_beside() -> Iterator[None]:
 
 
 def start() -> subprocess.Popen[bytes] | None:
-    """None where there is one core, or where this program is no Python that would run a module."""
+    """None where there is one core, where this program is no Python that would run a module, and
+    where the processes share no cache."""
     interpreter = Path(sys.executable or "")
-    if (os.cpu_count() or 1) < 2 or not interpreter.name.lower().startswith("python"):
+    alone = (os.cpu_count() or 1) < 2 or not interpreter.name.lower().startswith("python")
+    if alone or not kept_on_disk():
         return None
     package = Path(__file__).parents[2]
     known = os.environ.get("PYTHONPATH")

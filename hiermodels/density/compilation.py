@@ -3,12 +3,15 @@ changes.
 
 Numba's cache watches the one file a kernel stands in, and so keeps an old callee in a cached
 caller. Here every cache entry carries one stamp of all sources in the kernel's folder. Where the
-package directory is read-only, numba itself moves the cache to the user's cache directory.
+package directory is read-only, numba itself moves the cache to the user's cache directory; where
+that cannot be written either, or the disk is full, each process compiles what it needs.
 """
 
 from __future__ import annotations
 
 import hashlib
+import pickle
+import warnings
 from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
@@ -16,16 +19,43 @@ from typing import Any
 
 import numba
 from numba.core import ccallback
-from numba.core.caching import IndexDataCacheFile
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.ccallback import CFunc
 from numba.core.registry import cpu_target
 from numba.core.sigutils import normalize_signature
 
-__all__ = ["SUM", "Callback", "callback", "elementwise", "kernel"]
+from hiermodels.errors import HierModelsWarning
+
+__all__ = ["SUM", "Callback", "callback", "elementwise", "kept_on_disk", "kernel"]
 
 SUM = {"reassoc", "contract", "nsz"}
 """Fast-math flags for sums: they may be reordered, and so vectorised; inf and nan keep their
 meaning."""
+
+
+#: What a file of the cache raises that another process, a full disk or a crash left unreadable.
+UNREADABLE = (OSError, EOFError, pickle.UnpicklingError)
+#: Why compiled kernels are not kept, once that is known.
+_unkept: list[str] = []
+
+
+def kept_on_disk() -> bool:
+    """Whether what this process compiles is kept for others, as far as is known."""
+    return not _unkept
+
+
+def _tell_unkept(folder: str, error: OSError) -> None:
+    """Once a process."""
+    if _unkept:
+        return
+    _unkept.append(folder)
+    warnings.warn(
+        f"compiled kernels cannot be kept in {folder!r} ({error.strerror or error}), so each "
+        "process compiles them anew. Make room, or name another folder in the environment "
+        "variable NUMBA_CACHE_DIR.",
+        HierModelsWarning,
+        stacklevel=2,
+    )
 
 
 @cache
@@ -45,7 +75,8 @@ class _CacheFile(IndexDataCacheFile):
     """Compiled code under a name of its types.
 
     Numba numbers the variants of a kernel: two processes that compile one each at the same moment
-    would write the same file. An entry of the index that is lost so is compiled once more.
+    would write the same file. An entry of the index that is lost so is compiled once more, as is
+    one that cannot be read.
     """
 
     def save(self, key: Any, data: Any) -> None:
@@ -54,17 +85,42 @@ class _CacheFile(IndexDataCacheFile):
         self._save_data(name, data)
         self._save_index(self._load_index() | {key: name})
 
+    def load(self, key: Any) -> Any:
+        try:
+            return super().load(key)
+        except UNREADABLE:
+            return None
+
+    def _load_index(self) -> Any:
+        try:
+            return super()._load_index()
+        except UNREADABLE:
+            return {}
+
+
+class _Cache(FunctionCache):
+    """The cache of one kernel. What cannot be written is of this process alone."""
+
+    _impl: Any
+    _cache_path: str
+
+    def __init__(self, function: Callable) -> None:
+        super().__init__(function)
+        stamp = _stamp(Path(function.__code__.co_filename).parent)
+        self._cache_file = _CacheFile(self._cache_path, self._impl.filename_base, stamp)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _tell_unkept(self._cache_path, error)
+
 
 def _cache_on_disk(compiled: Any, function: Callable) -> None:
     try:
-        compiled.enable_caching()
-    except RuntimeError:  # neither the package's folder nor the user's: each process compiles anew
-        return
-    folder = Path(function.__code__.co_filename).parent
-    found = compiled._cache._cache_file
-    compiled._cache._cache_file = _CacheFile(
-        found._cache_path, found._index_name.removesuffix(".nbi"), _stamp(folder)
-    )
+        compiled._cache = _Cache(function)
+    except RuntimeError:  # neither the package's folder nor the user's, told when one compiles
+        _unkept.append(function.__code__.co_filename)
 
 
 def kernel(

@@ -13,8 +13,10 @@ import numpy as np
 from numba.core.ccallback import CFunc
 from numpy.typing import NDArray
 
+from hiermodels.convergence import FEWEST_DRAWS
+
 from ..late_imports import import_sampler
-from .trace import Trace
+from .trace import Trace, most_draws
 
 __all__ = ["run_nuts"]
 
@@ -36,7 +38,7 @@ def run_nuts(
     progress: bool = False,
     progress_callback: Callable | None = None,
 ) -> Trace:
-    """Sample; Ctrl-C returns the draws made so far, as many in every chain as in the shortest."""
+    """Sample; Ctrl-C returns the draws made so far, as many in each chain that is kept."""
     import_sampler()
     import nutpie
 
@@ -91,12 +93,10 @@ def _compiled_model(words: NDArray[np.float64], density: CFunc, expansion: CFunc
 def read_trace(draw_batches: list, stat_batches: list, *, interrupted: bool) -> Trace:
     tuned = [int(np.sum(_column(batch, "tuning"))) for batch in stat_batches]
     made = [batch.num_rows - n for batch, n in zip(stat_batches, tuned, strict=True)]
-    started = [chain for chain, n in enumerate(made) if n > 0]  # an interrupt leaves some at none
-    if not started:
-        raise InterruptedError("no draw was made after tuning")
-    draw_batches = [draw_batches[chain] for chain in started]
-    stat_batches = [stat_batches[chain] for chain in started]
-    tuned, kept = [tuned[chain] for chain in started], min(made[chain] for chain in started)
+    chains, kept = most_draws(made, least=FEWEST_DRAWS if interrupted else 1)
+    draw_batches = [draw_batches[chain] for chain in chains]
+    stat_batches = [stat_batches[chain] for chain in chains]
+    tuned = [tuned[chain] for chain in chains]
     stats = {
         name: np.stack(
             [_column(b, name)[n : n + kept] for b, n in zip(stat_batches, tuned, strict=True)]

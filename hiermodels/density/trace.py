@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +14,29 @@ from hiermodels.convergence import bulk_ess
 
 from .drawing import Coefficients
 
-__all__ = ["Trace", "least_effective", "sample_enough"]
+__all__ = ["Trace", "least_effective", "most_draws", "sample_enough"]
 
 MOST_THINNING, FEWEST_TO_JUDGE = 8, 200
 """At most so many times the draws; too few draws to tell."""
+
+
+def most_draws(made: Sequence[int], *, least: int) -> tuple[list[int], int]:
+    """The chains, and the draws of each, that keep most of what an interrupt left.
+
+    ``made`` draws of each chain: of chains that ran one after another the first are whole and the
+    last has hardly begun, and all of them cut to its length would lose nearly every draw.
+
+    Raises
+    ------
+    InterruptedError
+        No chain has the ``least`` draws, those that diagnostics need.
+    """
+    lengths = {n for n in made if n >= least}
+    if not lengths:
+        raise InterruptedError(f"no chain had {least} draws after tuning")
+    kept = {n: [chain for chain, own in enumerate(made) if own >= n] for n in lengths}
+    draws = min(lengths, key=lambda n: (-n * len(kept[n]), n))  # of equals that of more chains
+    return kept[draws], draws
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

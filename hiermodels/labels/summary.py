@@ -16,7 +16,7 @@ from hiermodels.labels.tables import fixef_table, heading, parameters_table, wit
 from hiermodels.nesting import find_nesting
 from hiermodels.numbers.diagnostics import Diagnostics
 from hiermodels.numbers.draws import POINT, Draws, summarise
-from hiermodels.printing import Table
+from hiermodels.printing import Table, whole_numbers
 from hiermodels.priors import Priors
 
 __all__ = ["Summary", "build_summary"]
@@ -109,7 +109,7 @@ def build_summary(
 
 def add_diagnostics(table: Table, names: list[str], diagnostics: Diagnostics) -> None:
     """Columns for the effective sample size and R-hat of each row's parameter."""
-    table["ess_bulk"] = [round(diagnostics.of(name)[1]) for name in names]
+    table["ess_bulk"] = whole_numbers(diagnostics.of(name)[1] for name in names)
     table["r_hat"] = [round(diagnostics.of(name)[0], 3) for name in names]
 
 

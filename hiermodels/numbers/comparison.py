@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Elpd",
+    "check_enough",
     "compare_table",
     "efficiency",
     "fixed_groups",
@@ -66,6 +67,8 @@ MOST, WORK = 50_000_000, 2e10
 PIECE = 4_000_000
 #: Effects beside the left-out factor's own beyond which a dense inverse takes minutes.
 LARGEST = 3000
+#: ArviZ fits a tail to the largest fifth of the weights, and to five of them at least.
+FEWEST_WEIGHTED = 25
 PACKAGE = str(Path(__file__).parents[1])
 
 
@@ -571,9 +574,18 @@ def pareto_smoothed(log_density: Array, relative: Any) -> tuple[Array, Array]:
     """
     from arviz_stats.base import array_stats
 
+    check_enough(log_density.shape[1])
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         weights, k = array_stats.psislw(log_density, r_eff=relative)
     return weights, np.where(np.isnan(k), np.inf, k)
+
+
+def check_enough(n_draws: int) -> None:
+    """Refuse importance weights of draws too few for a tail to be fitted."""
+    if n_draws < FEWEST_WEIGHTED:
+        raise NotAvailableError(
+            f"importance weights need at least {FEWEST_WEIGHTED} draws, and these are {n_draws}"
+        )
 
 
 def smoothed(values: Array, relative: float) -> Any:

@@ -100,6 +100,7 @@ class Diagnostics:
     ess_tail: np.ndarray
     divergences: int
     draws_made: int
+    chains: int
     bfmi: np.ndarray = field(default_factory=lambda: np.empty(0))
     modes: ModesFound = field(default_factory=lambda: ModesFound())
 
@@ -107,11 +108,25 @@ class Diagnostics:
     def good(self) -> bool:
         return bool(
             self.divergences == 0
+            and self.chains > 1
             and not self.modes.apart
-            and np.nanmax(self.rhat, initial=1.0) <= RHAT
-            and np.nanmin(self.ess_bulk, initial=np.inf) >= ESS
+            and self.largest_rhat <= RHAT  # not so of NaN
+            and self.least_bulk >= ESS
             and np.nanmin(self.bfmi, initial=np.inf) >= BFMI
         )
+
+    @property
+    def largest_rhat(self) -> float:
+        """NaN where no parameter has one, as of fewer than four draws."""
+        return float(np.fmax.reduce(self.rhat, initial=np.nan))
+
+    @property
+    def least_bulk(self) -> float:
+        return float(np.fmin.reduce(self.ess_bulk, initial=np.nan))
+
+    @property
+    def least_tail(self) -> float:
+        return float(np.fmin.reduce(self.ess_tail, initial=np.nan))
 
     def of(self, parameter: str) -> tuple[float, float]:
         """R-hat and bulk ESS of one parameter."""
@@ -125,14 +140,23 @@ class Diagnostics:
 
     def words(self) -> list[str]:
         """One sentence for each finding, with what to do."""
-        rhat = np.where(np.isnan(self.rhat), -np.inf, self.rhat)  # of one chain there is none
-        worst, least = int(np.argmax(rhat)), int(np.nanargmin(self.ess_bulk))
+        if np.isnan(self.largest_rhat) or np.isnan(self.least_bulk):
+            return [
+                f"R-hat –, ESS –, divergences {self.divergences}",
+                "Too few draws to say whether the chains agree: sample again.",
+            ]
+        worst, least = int(np.nanargmax(self.rhat)), int(np.nanargmin(self.ess_bulk))
         found = [
             f"largest R-hat {self.rhat[worst]:.3f} ({self.parameters[worst]}), "
             f"smallest bulk ESS {self.ess_bulk[least]:.0f} ({self.parameters[least]}), "
-            f"smallest tail ESS {np.nanmin(self.ess_tail):.0f}, divergences {self.divergences}"
+            f"smallest tail ESS {self.least_tail:.0f}, divergences {self.divergences}"
         ]
         found += self.modes.words()
+        if self.chains == 1:
+            found.append(
+                "One chain: its R-hat compares its two halves, and cannot tell whether other "
+                "chains would agree with it. Use chains=4 for results that are reported."
+            )
         if self.modes.apart:
             pass  # more draws would not bring the chains together
         elif np.isinf(self.rhat[worst]):
@@ -142,7 +166,8 @@ class Diagnostics:
                 "give narrower priors."
             )
         elif self.rhat[worst] > RHAT:
-            found.append(f"The chains do not agree (R-hat above {RHAT}): double draws and tune.")
+            which = "chains do" if self.chains > 1 else "halves of the chain do"
+            found.append(f"The {which} not agree (R-hat above {RHAT}): double draws and tune.")
         if self.ess_bulk[least] < ESS and not self.modes.apart:
             found.append(f"Few effective draws (below {ESS}): double draws for stable intervals.")
         if self.divergences:
@@ -172,6 +197,7 @@ def diagnose(tree: xr.DataTree, design: Design) -> Diagnostics:
         ess_tail=tail_ess(values),
         divergences=int(posterior.attrs["divergences"]),
         draws_made=int(posterior.attrs["draws_made"]) * posterior.sizes["chain"],
+        chains=posterior.sizes["chain"],
         bfmi=energies(tree),
         modes=modes_found(posterior.attrs, tuple(name for name, _ in chosen), values),
     )

@@ -22,7 +22,7 @@ from hiermodels.errors import NotAvailableError
 from hiermodels.labels.tables import heading, relative_variances, with_dashes
 from hiermodels.names import variable_of
 from hiermodels.numbers.checks import some_draws
-from hiermodels.numbers.comparison import log_likelihood
+from hiermodels.numbers.comparison import check_enough, log_likelihood
 from hiermodels.numbers.draws import POINT, Draws, summarise
 from hiermodels.numbers.expected import is_linear
 from hiermodels.numbers.prior_density import log_priors
@@ -145,6 +145,7 @@ def sensitivity_tree(
     import xarray as xr
 
     full = draws.with_effects if design.blocks else draws
+    check_enough(full.n)
     some = some_draws(full, max(100, MOST // design.n))
     chains = chains if some.n == full.n and full.n % chains == 0 else 1
 

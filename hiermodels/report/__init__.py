@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hiermodels.errors import lookup
+from hiermodels.files import write_bytes, write_text, writing
 
 from .blocks import Picture, Report
 from .content import build_report
@@ -38,8 +39,7 @@ def write_report(
     kind = lookup(target.suffix.lower(), FORMATS, what="format of a report")
     report = build_report(fit, rows=rows, ci_prob=ci_prob, data_file=data_file)
     text = WRITERS[kind](report, target)
-    target.write_text(text, encoding="utf-8", newline="\n")
-    return target
+    return write_text(target, text)
 
 
 def as_html(report: Report, target: Path) -> str:
@@ -71,13 +71,15 @@ def beside(target: Path, suffixes: tuple[str, ...]) -> Callable[[Picture], str]:
     """Writes pictures to the folder ``name_files`` beside ``name.md``; gives their addresses."""
     from .pictures import draw_picture
 
-    folder = target.parent / f"{target.stem}_files"
+    # in an address a backslash is another folder
+    folder = target.parent / f"{target.stem}_files".replace("\\", "_")
 
     def write(picture: Picture) -> str:
-        folder.mkdir(exist_ok=True)
+        with writing(folder):
+            folder.mkdir(exist_ok=True)
         drawn = draw_picture(picture.draw, suffixes=suffixes)
         name = f"{picture.name}.{drawn.suffix}"
-        (folder / name).write_bytes(drawn.data)
+        write_bytes(folder / name, drawn.data)
         return f"{folder.name}/{name}".replace(" ", "%20" if "svg" in suffixes else " ")
 
     return write

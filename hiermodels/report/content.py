@@ -19,7 +19,7 @@ from hiermodels.labels.equations import build_equations
 from hiermodels.nesting import find_nesting
 from hiermodels.numbers.checks import Check, Checks
 from hiermodels.numbers.diagnostics import Diagnostics
-from hiermodels.printing import Table, format_number
+from hiermodels.printing import Table, format_number, whole_numbers
 
 from .blocks import (
     Block,
@@ -145,7 +145,7 @@ def grouping_card(findings: Findings) -> tuple[str, str, str, str]:
 
 def sampler_card(fit: Fit) -> tuple[str, str, str, str]:
     found = fit.diagnostics
-    worst = f"R-hat up to {np.nanmax(found.rhat):.3f}"
+    worst = f"R-hat up to {found.largest_rhat:.3f}".replace("nan", "–")
     told = f"{worst}, {count(found.divergences, 'divergence')}"
     return "Sampler", "good" if found.good else "fault", told, "sampler"
 
@@ -484,8 +484,8 @@ def sampler_section(fit: Fit) -> Section:
     table = Table(
         {
             "parameter": [found.parameters[k] for k in order],
-            "ess_bulk": [round(float(found.ess_bulk[k])) for k in order],
-            "ess_tail": [round(float(found.ess_tail[k])) for k in order],
+            "ess_bulk": whole_numbers(found.ess_bulk[k] for k in order),
+            "ess_tail": whole_numbers(found.ess_tail[k] for k in order),
             "r_hat": [round(float(found.rhat[k]), 3) for k in order],
         },
         title=f"The parameters with the fewest effective draws, of {len(found.parameters)}",
