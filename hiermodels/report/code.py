@@ -148,10 +148,10 @@ def read_as(design: Design) -> dict[str, str]:
     frame = design.rows.frame
     found = {}
     for name in dict.fromkeys(c for p in design.predictors for b in p.blocks for c in b.factor):
-        column = frame[name]
-        if is_plain(column) and column.dtype.kind == "i" and name in design.rows.missing:
+        labels = pd.Series(frame[name].unique().tolist())
+        if is_plain(labels) and labels.dtype.kind == "i" and name in design.rows.missing:
             found[name] = '"Int64"'
-        elif has_text(column) and all(is_number(str(value)) for value in column.unique()):
+        elif has_text(labels) and all(is_number(str(value)) for value in labels):
             found[name] = "str"
     return found
 
