@@ -135,7 +135,10 @@ def label(value: Any) -> Any:
             value.tzinfo is None and value.time() == datetime.time() and not nanoseconds(value)
         )
         return value.date().isoformat() if midnight else str(value)
-    return value if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return value
+    text = str(value)
+    return text.removesuffix(" 00:00:00") if isinstance(value, datetime.timedelta) else text
 
 
 def nanoseconds(value: datetime.datetime) -> int:

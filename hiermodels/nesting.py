@@ -188,13 +188,13 @@ def recurring_labels(design: Design, first: Block, second: Block) -> Iterator[Fi
         group=child.name,
         certain=False,
         message=(
-            f"{recurring} of the {child.n_levels} labels of {child.name!r} recur under several of "
-            f"the {parent.n_levels} levels of {parent.name!r} ({child.levels[most]!r} in "
-            f"{parents[most]}): one level of {child.name}, or another in each level of "
+            f"{recurring:,} of the {child.n_levels:,} labels of {child.name!r} recur under several "
+            f"of the {parent.n_levels:,} levels of {parent.name!r} ({child.levels[most]!r} in "
+            f"{parents[most]:,}): one level of {child.name}, or another in each level of "
             f"{parent.name}?"
         ),
         repair=(
-            f"Another in each, {len(cells[0])} in all: {nested_term(parent, child)}; "
+            f"Another in each, {len(cells[0]):,} in all: {nested_term(parent, child)}; "
             "one and the same: this is right."
         ),
         counts={
@@ -283,7 +283,7 @@ def constant_slopes(block: Block) -> Iterator[Finding]:
                 group=block.name,
                 certain=True,
                 message=(
-                    f"{term!r} is constant within each of the {block.n_levels} levels of "
+                    f"{term!r} is constant within each of the {block.n_levels:,} levels of "
                     f"{block.name!r}: no level says what its slope is."
                 ),
                 repair=f"Leave it out of the bar: {term} + (1 | {block.name}).",
@@ -330,7 +330,7 @@ def group_in_common(design: Design, block: Block) -> Iterator[Finding]:
             certain=True,
             message=(
                 f"the common effects that are constant within {block.name!r} ({told}) already "
-                f"give each of its {block.n_levels} levels a value of its own."
+                f"give each of its {block.n_levels:,} levels a value of its own."
             ),
             repair=f"Leave out either them or (1 | {block.name}).",
             counts={"levels": block.n_levels, "columns": len(constant)},
@@ -345,7 +345,7 @@ def group_in_common(design: Design, block: Block) -> Iterator[Finding]:
                 group=block.name,
                 certain=True,
                 message=(
-                    f"{name!r} has another value in each of the {block.n_levels} levels of "
+                    f"{name!r} has another value in each of the {block.n_levels:,} levels of "
                     f"{block.name!r} and none within: its slope rests on {block.n_levels} points."
                 ),
                 repair=f"More levels of {block.name}; or read its interval with that in mind.",
@@ -489,9 +489,9 @@ def between_finding(term: str, block: Block, p: float) -> Finding:
         group=block.name,
         certain=False,
         message=(
-            f"the level means of {term!r} go with the intercepts of the {block.n_levels} levels of "
-            f"{block.name!r} (p = {p:.1g}): its slopes within and between levels differ, and one "
-            "slope mixes them."
+            f"the level means of {term!r} go with the intercepts of the {block.n_levels:,} levels "
+            f"of {block.name!r} (p = {p:.1g}): its slopes within and between levels differ, and "
+            "one slope mixes them."
         ),
         repair=f"Both: within({term}, {levels}) + between({term}, {levels}).",
         counts={"levels": block.n_levels},

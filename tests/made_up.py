@@ -77,7 +77,7 @@ def posterior(design: Design, *, seed: int = 1, chains: int = 2, draws: int = 60
         made[f"b_{block.name}"] = ((block.name, term), effects)
     if design.se is None:
         made["sigma"] = ((), rng.gamma(20, 0.05, size))
-    coords = {b.name: list(b.levels) for b in design.blocks}
+    coords = {b.name: coordinates(design)[b.name] for b in design.blocks}
     coords |= {f"{b.name}_term": list(b.terms) for b in design.blocks}
     coords |= {f"{b.name}_term_bis": list(b.terms) for b in design.blocks if b.correlated}
     if design.terms:

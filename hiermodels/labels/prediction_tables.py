@@ -181,7 +181,7 @@ def predict_table(ask: Prediction, *, point: str = POINT, ci_prob: float) -> Tab
 def averages_note(ask: Prediction, newdata: Any, x: str | None = None) -> str:
     """What the averages are over, and what the target leaves out."""
     n = len(ask.rows)
-    over = f"Averages over {n} rows"
+    over = f"Averages over {n:,} rows"
     if newdata is None and ask.design.weights is not None:
         over += ", each as often as its weight says"
     if n > AVERAGED // MANY_DRAWS:

@@ -159,7 +159,7 @@ def ordered_columns(design: Design, data: str) -> Iterator[str]:
 
 
 def alphabetical(labels: Sequence[Any]) -> bool:
-    """Whether R makes this order of text by itself, whatever its locale does with case."""
+    """Whether R makes this order of text by itself, whatever its locale."""
     words = [str(label) for label in labels if isinstance(label, str)]
     plain = all(re.fullmatch("[A-Za-z][A-Za-z0-9]*", word) for word in words)
     return (

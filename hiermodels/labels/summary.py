@@ -123,7 +123,7 @@ def opening(design: Design, attributes: Mapping[str, Any]) -> list[str]:
         f"engine {engine}: {ENGINES[engine].words} ({attributes['engine_reason']})",
     ]
     if design.rows.n_dropped:
-        counts = ", ".join(f"{n} in {c!r}" for c, n in design.rows.missing.items())
+        counts = ", ".join(f"{n:,} in {c!r}" for c, n in design.rows.missing.items())
         dropped = counted(design.rows.n_dropped, "row")
         lines.insert(3, f"{dropped} dropped, missing values: {counts}")
     return [*lines, *find_nesting(design).lines()]
@@ -132,7 +132,7 @@ def opening(design: Design, attributes: Mapping[str, Any]) -> list[str]:
 def sampling_lines(attributes: Mapping[str, Any], draws: Draws) -> list[str]:
     made = int(attributes["draws_made"]) * int(attributes["chains"])
     told = [
-        f"{draws.n} of {made} draws kept" if made > draws.n else f"{draws.n} draws",
+        f"{draws.n:,} of {made:,} draws kept" if made > draws.n else f"{draws.n:,} draws",
         f"random_seed {attributes['random_seed']}" if "random_seed" in attributes else "",
         f"{attributes['sampling_seconds']:.1f} s" if "sampling_seconds" in attributes else "",
     ]

@@ -167,7 +167,11 @@ def checks_card(checks: Checks | str) -> tuple[str, str, str, str]:
 def data_section(design: Design) -> Section:
     rows = design.rows
     whole = design.n + rows.n_dropped
-    which = f"{count(design.n, 'row')} of {whole}" if rows.n_dropped else f"all {design.n} rows"
+    which = (
+        f"{count(design.n, 'row')} of {whole}"
+        if rows.n_dropped
+        else f"all {count(design.n, 'row')}"
+    )
     told = [f"The model uses {which} and the columns of its formula."]
     if rows.n_dropped:
         missing = ", ".join(f"{n} in {FURTHER.get(c, c)}" for c, n in rows.missing.items())
