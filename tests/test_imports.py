@@ -21,6 +21,7 @@ ORDER = [
     "families",
     "names",
     "data",
+    "kinds",
     "expressions",
     "columns",
     "response",
