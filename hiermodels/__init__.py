@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hiermodels.errors import (
         DataError,
         DatasetError,
+        ExtrapolationWarning,
         FileError,
         FormulaError,
         GroupingWarning,
@@ -55,6 +56,7 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "DataError",
     "DatasetError",
+    "ExtrapolationWarning",
     "FileError",
     "Fit",
     "FormulaError",

@@ -6,11 +6,15 @@ taken; rows that miss a value are dropped and counted; the labels of the rows su
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from fractions import Fraction
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -70,7 +74,10 @@ def from_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name!r} has {n}" for name, n in lengths.items())
         raise DataError(f"the columns have different numbers of values: {told}. Give one a row.")
-    if data and not lengths:
+    deep = [name for name, v in data.items() if getattr(v, "ndim", 1) > 1]
+    if deep:
+        raise DataError(f"{deep[0]!r} has shape {data[deep[0]].shape}: a column has one dimension.")
+    if data and not any(hasattr(v, "__iter__") and not is_text(v) for v in data.values()):
         raise DataError(
             f"{next(iter(data))!r} is one value, not a column. Give a list of the values of the "
             "rows, {'x': [1, 2]}."
@@ -87,7 +94,7 @@ def other_to_pandas(data: Any, columns: Iterable[str] | None) -> pd.DataFrame:
     for name, dtype in chosen.schema.items():
         if dtype.is_integer() and pd.api.types.is_float_dtype(made[name].dtype):
             made[name] = whole_numbers(chosen[name], unsigned=dtype.is_unsigned_integer())
-    return made
+    return made.assign(**{str(name): numbers_again(made[name]) for name in made.columns})
 
 
 def whole_numbers(column: Any, *, unsigned: bool) -> pd.arrays.IntegerArray:
@@ -324,8 +331,47 @@ def extra_column(name: str, value: Any, data: Any, valid: list[str], n: int) -> 
     return values
 
 
+def read_type(column: pd.Series) -> pd.Series:
+    """Arrow's dictionaries as categories, decimals and fractions as numbers."""
+    if isinstance(column.dtype, pd.ArrowDtype):
+        arrow = str(column.dtype.pyarrow_dtype)
+        if arrow.startswith("dictionary"):
+            values = column.array.__arrow_array__().unify_dictionaries().to_pandas()
+            return numbers_again(pd.Series(values.array, index=column.index, name=column.name))
+        if not arrow.startswith("decimal"):
+            return column
+        column = column.astype(object)
+    return exact_numbers(column) if column.dtype == object else column
+
+
+def numbers_again(column: pd.Series) -> pd.Series:
+    """Fractional numbers that a dictionary only stores once each; others are categories."""
+    categories = getattr(column.dtype, "categories", None)
+    measured = categories is not None and categories.dtype.kind == "f"
+    return column.astype("float64") if measured else column
+
+
+def exact_numbers(column: pd.Series) -> pd.Series:
+    """Decimals and fractions, as databases have them; whole ones keep all digits of an id."""
+    missing = column.isna().to_numpy()
+    present = column[~missing]
+    exact = any(isinstance(v, Decimal | Fraction) for v in present)
+    if not exact or not all(isinstance(v, Decimal | Real) for v in present):
+        return column
+    if all(math.isfinite(v) and v == int(v) for v in present):
+        whole = pd.Series([None if pd.isna(v) else int(v) for v in column], dtype=object)
+        return whole.set_axis(column.index).rename(column.name)
+    return pd.Series(
+        [np.nan if gone else float(v) for v, gone in zip(column, missing, strict=True)],
+        index=column.index,
+        name=column.name,
+        dtype="float64",
+    )
+
+
 def plain_dtype(column: pd.Series) -> pd.Series:
     """Other floats as float64; categories that do not occur are gone."""
+    column = read_type(column)
     if isinstance(column.dtype, pd.CategoricalDtype):
         # formulae sorts what is not ordered; the order of the user's categories is to be kept
         return column.cat.remove_unused_categories().cat.as_ordered()
@@ -367,6 +413,7 @@ def complete(frame: pd.DataFrame, *, missing: str, declared: str = "") -> Rows:
 
 def to_numpy_dtype(column: pd.Series) -> pd.Series:
     """Nullable and Arrow numbers as NumPy's; everything else, as it is after losing rows."""
+    column = read_type(column)
     types, dtype = pd.api.types, column.dtype
     if types.is_bool_dtype(dtype):
         return column if column.hasnans else column.astype(bool)

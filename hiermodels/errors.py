@@ -12,6 +12,7 @@ __all__ = [
     "ArgumentError",
     "DataError",
     "DatasetError",
+    "ExtrapolationWarning",
     "FileError",
     "FormulaError",
     "GroupingWarning",
@@ -93,6 +94,10 @@ class NotAvailableError(HierModelsError, NotImplementedError):
 
 class HierModelsWarning(UserWarning):
     """Everything that hiermodels warns of."""
+
+
+class ExtrapolationWarning(HierModelsWarning):
+    """A prediction where the fit has no rows, by a curve that is none of the data there."""
 
 
 class GroupingWarning(HierModelsWarning):

@@ -19,11 +19,24 @@ import pandas as pd
 from formulae.terms import Call, Variable
 from formulae.terms.call_resolver import LazyCall, LazyOperator, LazyVariable
 
+from hiermodels.kinds import LABELS, LABELS_BUT_FIRST
+
 __all__ = ["in_float64"]
 
-#: Functions whose arguments are labels, and those of which all but the first are.
-LABELS, LABELS_BUT_FIRST = ("C", "S", "T"), ("within", "between")
 COMPARISONS = (operator.eq, operator.ne, operator.le, operator.lt, operator.ge, operator.gt)
+
+
+def same_call(one: LazyCall, other: Any) -> bool:
+    """Whether two lazy calls are one; formulae's own fails where the other is a column."""
+    return isinstance(other, LazyCall) and (one.callee, one.args, one.kwargs) == (
+        other.callee,
+        other.args,
+        other.kwargs,
+    )
+
+
+# of offset(log(b)) + offset(a), I(log(x)) + I(x)
+LazyCall.__eq__ = same_call
 
 
 def in_float64(description: Any) -> Any:

@@ -23,7 +23,7 @@ from typing import NoReturn
 from hiermodels.errors import FormulaError, underline
 from hiermodels.tokens import CLOSING, OPENING, Token, closed_by, split_tokens
 
-__all__ = ["Translated", "translate"]
+__all__ = ["Call", "Translated", "calls_of", "translate"]
 
 FACTORS = ("factor", "as.factor", "as_factor", "ordered", "as.ordered")
 RELEVEL = ("relevel", "fct_relevel")
@@ -103,6 +103,10 @@ class Call:
     stop: int
     grouped: bool
 
+    @property
+    def source(self) -> str:
+        return self.text[self.start : self.stop]
+
     def fail(self, message: str, repair: str) -> NoReturn:
         fail(self.text, self.start, self.stop, message, repair)
 
@@ -116,6 +120,12 @@ class Call:
             if not re.match(r"[\w.]+\s*=(?!=)", each):
                 plain.append(each)
         return plain[at] if at < len(plain) else None
+
+
+def calls_of(text: str, name: str) -> list[Call]:
+    """The calls of a function in an expression."""
+    tokens = split_tokens(text)
+    return [c for c in found_calls(text, tokens, closed_by(tokens)) if c.name == name]
 
 
 def fail(text: str, start: int, stop: int, message: str, repair: str) -> NoReturn:

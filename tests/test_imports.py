@@ -25,6 +25,7 @@ ORDER = [
     "levels",
     "names",
     "data",
+    "kinds",
     "expressions",
     "rank",
     "columns",

@@ -14,6 +14,7 @@ Source: Skrondal & Rabe-Hesketh 2009, J. R. Stat. Soc. A 172, for the targets.
 from __future__ import annotations
 
 import re
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -22,7 +23,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hiermodels.data import converted, to_numpy_dtype, to_pandas
+from hiermodels.columns import evaluate
+from hiermodels.data import PACKAGE, converted, to_numpy_dtype, to_pandas
 from hiermodels.design import (
     Block,
     Columns,
@@ -34,14 +36,17 @@ from hiermodels.design import (
 )
 from hiermodels.errors import (
     DataError,
+    ExtrapolationWarning,
     FormulaError,
     NotAvailableError,
     UnknownNameError,
+    counted,
     did_you_mean,
     lookup,
     some_rows,
 )
 from hiermodels.formula import Formula
+from hiermodels.habits import calls_of
 from hiermodels.levels import label, like_the_fit, people_key
 from hiermodels.numbers import predictive
 from hiermodels.numbers.averages import BEYOND, averaged
@@ -303,6 +308,7 @@ def encode_rows(
     if frame.empty:
         raise DataError("newdata has no rows")
     parts = tuple(encode_part(design, p, frame, target=target, factors=factors) for p in needed)
+    warn_beyond_knots(design, needed, frame)
     effects = [e for part in parts for e in part.effects]
     if target == "new_group" and not any(e.unseen for e in effects):
         raise DataError(
@@ -326,6 +332,44 @@ def labels_of_fit(design: Design, frame: pd.DataFrame) -> pd.DataFrame:
     names = dict.fromkeys([*groups, *words])
     changed = {c: like_the_fit(own[c], frame[c], c) for c in names if c in frame}
     return frame.assign(**changed) if changed else frame
+
+
+#: The share of a spline's range by which a row may lie beyond it: derivatives step so far.
+SLACK = 1e-3
+
+
+def warn_beyond_knots(design: Design, needed: Sequence[Predictor], frame: pd.DataFrame) -> None:
+    """Tell of rows beyond the boundary knots of a ``bs()``, as R does."""
+    for predictor in needed:
+        formula = predictor.formula
+        for call in {c.source: c for c in calls_of(formula.text, "bs")}.values():
+            x = call.named(0, "x")
+            if x is None or any(c not in frame.columns for c in columns_in(design, x)):
+                continue
+            found = evaluate(formula, f"0 + I({x})", design.rows.frame)
+            own, new = found.values[:, 0], found.encoder(frame)[:, 0]
+            bounds = call.named(5, "lower_bound"), call.named(6, "upper_bound")
+            low, high = (
+                as_float(b, otherwise=end)
+                for b, end in zip(bounds, (own.min(), own.max()), strict=True)
+            )
+            beyond = np.maximum(low - new, new - high) > SLACK * (high - low)
+            if beyond.any():
+                warnings.warn(
+                    f"{x} is beyond the boundary knots of {call.source}, {low:.4g} to {high:.4g}, "
+                    f"in {int(beyond.sum())} of {counted(len(new), 'row')} of newdata (from "
+                    f"{new.min():.4g} to {new.max():.4g}): the polynomials at the ends go on "
+                    "there, and soon are far from anything in the data",
+                    ExtrapolationWarning,
+                    skip_file_prefixes=(PACKAGE,),
+                )
+
+
+def as_float(text: str | None, *, otherwise: float) -> float:
+    try:
+        return float(text) if text else otherwise
+    except ValueError:
+        return otherwise
 
 
 def encode_part(
