@@ -65,15 +65,15 @@ Formulas:
   "y ~ x + (1 | pop/patch)"        patches nested in populations
   "y ~ 1 + (1 | plate) + (1 | sample)"   two crossed factors
   "y ~ x*w + (x | site)"           an interaction with a predictor of the site
-  "dead / total ~ x + (1 | site)" --family binomial            successes of trials
+  "dead / total ~ x + (1 | site)" --family binomial   successes of trials
   "n ~ x + offset(log(area)) + (1 | site)" --family poisson    counts per area
 """
 FIT_EXAMPLES = """\
 \b
 Examples:
   hiermodels fit sites.csv "y ~ x + (x | site)" --seed 1 --out report
-  hiermodels fit sites.csv "y ~ x + (1 | site)" --prior "x=Normal(mu=0, sigma=1)"
-  hiermodels fit messung.csv "y ~ x + (1 | ort)" --separator ";" --decimal "," --encoding cp1252
+  hiermodels fit sites.csv "y ~ x" --prior "x=Normal(mu=0, sigma=1)"
+  hiermodels fit messung.csv "y ~ x + (1 | ort)" --separator ";" --decimal ","
   hiermodels fit --config analysis.toml --seed 2
 """
 CONFIG = """\
@@ -99,8 +99,8 @@ Exit codes:
 COMPARE_EXAMPLES = """\
 \b
 Examples:
-  hiermodels compare sites.csv "y ~ x + (1 | site)" "y ~ x + (x | site)" --seed 1
-  hiermodels compare sites.csv "y ~ 1 + (1 | site)" "y ~ x + (1 | site)" --by logo
+  hiermodels compare a.csv "y ~ x + (1 | site)" "y ~ x + (x | site)" --seed 1
+  hiermodels compare a.csv "y ~ 1 + (1 | site)" "y ~ x + (1 | site)" --by logo
   hiermodels compare --config analysis.toml
 """
 POOLING_EXAMPLES = """\
@@ -113,7 +113,7 @@ REPORT_EXAMPLES = """\
 \b
 Examples:
   hiermodels report report/fit.hm                    writes report/fit.html
-  hiermodels report report/fit.hm --out paper.tex    LaTeX, with the pictures in paper_files
+  hiermodels report report/fit.hm --out paper.tex    LaTeX, and paper_files
   hiermodels report report/fit.hm --out notes.md --rows patients
 """
 
