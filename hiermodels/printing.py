@@ -10,6 +10,9 @@ from __future__ import annotations
 import html
 import math
 import re
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,6 +34,7 @@ __all__ = [
     "printed_columns",
     "printed_number",
     "whole_numbers",
+    "wrapped",
 ]
 
 #: What ``lower`` and ``upper`` without a name of their own belong to: the first that is there.
@@ -72,19 +76,24 @@ class Table(pd.DataFrame):
         return self.text()
 
     def text(self, *, max_rows: int = MAX_ROWS) -> str:
-        """For a terminal."""
+        """For a terminal: where it is narrower than the table, columns follow in further blocks."""
         head, rows = self.cells(max_rows=max_rows)
         numeric = [is_number(self.flat(), name) for name in head]
         table = [list(head), *rows]
         widths = [max(len(row[k]) for row in table) for k in range(len(head))]
-        lines = [
-            "  ".join(
-                c.rjust(w) if n else c.ljust(w)
-                for c, w, n in zip(row, widths, numeric, strict=True)
-            ).rstrip()
-            for row in table
+        keys = next((k for k, name in enumerate(head) if name not in KEYS), len(head)) or 1
+        blocks = [
+            "\n".join(
+                "  ".join(
+                    row[k].rjust(widths[k]) if numeric[k] else row[k].ljust(widths[k])
+                    for k in block
+                ).rstrip()
+                for row in table
+            )
+            for block in folded(widths, keys, terminal_width())
         ]
-        return "\n".join(part for part in (self.title, *lines, self.note) if part)
+        body = "\n\n".join(blocks)
+        return "\n".join(part for part in (wrapped(self.title), body, wrapped(self.note)) if part)
 
     def to_markdown(self, path: str | Path | None = None) -> str:
         """The table as it is printed, for a Markdown file, and written to ``path`` if given."""
@@ -180,6 +189,34 @@ class Table(pd.DataFrame):
             return [format_number(v) for v in values]
         ends = zip(values, frame[lower].tolist(), frame[upper].tolist(), strict=True)
         return [format_interval(v, a, b) for v, a, b in ends]
+
+
+def terminal_width() -> int | None:
+    """Of the terminal that is printed to; a file, a pipe or a notebook has none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def folded(widths: Sequence[int], keys: int, most: int | None) -> list[list[int]]:
+    """The columns of each block of at most so many characters, the first ``keys`` in all."""
+    first = list(range(keys))
+    blocks, current = [], list(first)
+    for k in range(keys, len(widths)):
+        wide = sum(widths[j] + 2 for j in current) + widths[k]
+        if most is not None and wide > most and len(current) > keys:
+            blocks.append(current)
+            current = list(first)
+        current.append(k)
+    return [*blocks, current]
+
+
+def wrapped(text: str) -> str:
+    """A sentence as wide as the terminal, broken between words and never within an interval."""
+    width = terminal_width()
+    if width is None:
+        return text
+    glued = re.sub(r"\S+ \[[^\[\]]*\]", lambda found: found[0].replace(" ", "\0"), text)
+    lines = textwrap.wrap(glued, width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace("\0", " ")
 
 
 def flat_name(name: Any) -> str:

@@ -63,6 +63,8 @@ __all__ = ["CI_PROB", "Fit", "load"]
 
 #: Ours, not ArviZ's 0.89: what users of lme4 and brms expect.
 CI_PROB = 0.95
+#: Responses made for ArviZ, 80 MB: above it not one for each draw of the posterior.
+MOST_MADE = 10_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -494,11 +496,13 @@ class Fit:
             return as_seed(random_seed)
         return int(self.idata["posterior"].attrs.get("random_seed", 0))
 
-    def _labelled(self, values: np.ndarray, index: Any) -> xr.DataArray:
-        """(S, rows) with the chains apart and the labels of the rows."""
+    def _labelled(
+        self, values: np.ndarray, index: Any, *, chains: int | None = None
+    ) -> xr.DataArray:
+        """(S, rows) with the chains apart, those of the posterior, and the labels of the rows."""
         import xarray as xr
 
-        chains = self.idata["posterior"].sizes["chain"]
+        chains = chains or self.idata["posterior"].sizes["chain"]
         shaped = values.reshape(chains, -1, values.shape[1])
         return xr.DataArray(
             shaped,
@@ -868,22 +872,29 @@ class Fit:
 
         Ordered categories are the user's, numbers or labels; labels are numbered from 0 in `idata`.
         Those for the groups of the data are also the group ``posterior_predictive`` of ``idata``,
-        beside ``observed_data``, where ArviZ looks for them.
+        beside ``observed_data``, where ArviZ looks for them: one for each draw of the posterior, or
+        where that is more than 10 million numbers, those that are returned, as of one chain.
         """
         import xarray as xr
 
+        available = self.draws.with_effects.n
+        for_arviz = not new_group and "observed_data" in self.idata.children
+        every = for_arviz and available * self.design.n <= MOST_MADE
         made = checks.posterior_predictive(
             self.design,
             self.draws,
-            at_most=draws,
+            at_most=available if every else draws,
             new_group=new_group,
             seed=self._seed(random_seed),
         )
-        if not new_group and "observed_data" in self.idata.children:
-            ((name, observed),) = self.idata["observed_data"].to_dataset().data_vars.items()
+        if for_arviz:
             scaled = self.design.family.on_scale(made)
-            values = xr.DataArray(scaled[None], dims=("chain", "draw", *observed.dims))
-            self.idata["posterior_predictive"] = xr.DataTree(xr.Dataset({name: values}))
+            rows = np.arange(self.design.n)
+            values = self._labelled(scaled, rows, chains=None if every else 1)
+            tree = xr.DataTree(values.to_dataset(name=self._response_in_tree))
+            self.idata["posterior_predictive"] = tree
+        if len(made) > draws:
+            made = made[np.linspace(0, len(made) - 1, draws).astype(int)]
         return self.design.in_users_words(made)
 
     def made_as_counted(self, draws: int, *, new_group: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -902,6 +913,13 @@ class Fit:
         )
         return self.design.observed[rows], self.design.in_users_words(made)
 
+    @property
+    def _response_in_tree(self) -> str:
+        """The name of the response in ``observed_data``, by which ArviZ finds the others."""
+        if "observed_data" in self.idata.children:
+            return str(next(iter(self.idata["observed_data"].data_vars)))
+        return "y"
+
     def log_likelihood(self) -> xr.DataArray:
         """log p(y_i | parameters) of each draw and row, (chain, draw, row).
 
@@ -913,8 +931,8 @@ class Fit:
         if "log_likelihood" not in self.idata.children:
             values = comparison.log_likelihood(self.design, self.draws)
             made = self._labelled(values, np.arange(self.design.n))
-            self.idata["log_likelihood"] = xr.DataTree(made.to_dataset(name="y"))
-        return self.idata["log_likelihood"].to_dataset()["y"]
+            self.idata["log_likelihood"] = xr.DataTree(made.to_dataset(name=self._response_in_tree))
+        return self.idata["log_likelihood"].to_dataset()[self._response_in_tree]
 
     def log_prior(self) -> xr.Dataset:
         """log p of each parameter's prior at each draw, (chain, draw) by parameter.

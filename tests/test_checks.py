@@ -188,9 +188,13 @@ def test_ppc():
 def test_made_responses_are_where_arviz_looks():
     data = simulated(1, groups=6, each=5)
     fit = quick(data)
-    made = fit.posterior_predictive(200)
+    made = fit.posterior_predictive(7)
+    assert made.shape == (7, len(data))
     tree = fit.idata["posterior_predictive"].to_dataset()
-    np.testing.assert_array_equal(tree["y"].to_numpy()[0], made)
+    every = tree["y"].to_numpy().reshape(-1, len(data))
+    np.testing.assert_array_equal(every[[0, len(every) - 1]], made[[0, -1]])
+    assert tree["draw"].equals(fit.idata["posterior"]["draw"])
+    assert tree["chain"].equals(fit.idata["posterior"]["chain"])
     assert tree["y"].dims[2:] == fit.idata["observed_data"]["y"].dims
 
 

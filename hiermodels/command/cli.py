@@ -66,7 +66,7 @@ Formulas:
   "y ~ x + (1 | pop/patch)"        patches nested in populations
   "y ~ 1 + (1 | plate) + (1 | sample)"   two crossed factors
   "y ~ x*w + (x | site)"           an interaction with a predictor of the site
-  "dead / total ~ x + (1 | site)" --family binomial    successes of trials
+  "dead / total ~ x + (1 | site)" --family binomial   successes of trials
   "n ~ x + offset(log(area)) + (1 | site)" --family poisson    counts per area
 """
 FIT_EXAMPLES = """\
@@ -102,7 +102,7 @@ Exit codes:
 COMPARE_EXAMPLES = """\
 \b
 Examples:
-  hiermodels compare sites.csv "y ~ x + (1 | site)" "y ~ x + (x | site)"
+  hiermodels compare a.csv "y ~ x + (1 | site)" "y ~ x + (x | site)" --seed 1
   hiermodels compare a.csv "y ~ 1 + (1 | site)" "y ~ x + (1 | site)" --by logo
   hiermodels compare --config analysis.toml
 """
@@ -116,7 +116,7 @@ REPORT_EXAMPLES = """\
 \b
 Examples:
   hiermodels report report/fit.hm                    writes report/fit.html
-  hiermodels report report/fit.hm --out paper.tex    LaTeX and paper_files
+  hiermodels report report/fit.hm --out paper.tex    LaTeX, and paper_files
   hiermodels report report/fit.hm --out notes.md --rows patients
 """
 

@@ -16,7 +16,7 @@ from hiermodels.labels.tables import fixef_table, heading, parameters_table, wit
 from hiermodels.nesting import find_nesting
 from hiermodels.numbers.diagnostics import Diagnostics
 from hiermodels.numbers.draws import POINT, Draws, summarise
-from hiermodels.printing import Table, whole_numbers
+from hiermodels.printing import Table, whole_numbers, wrapped
 from hiermodels.priors import Priors
 
 __all__ = ["Summary", "build_summary"]
@@ -40,9 +40,8 @@ class Summary:
     def text(self) -> str:
         """For a terminal."""
         body = [table.text() for table in self.tables if len(table)]
-        return "\n\n".join(
-            ["\n".join(self.lines), *body, "\n".join(self.sampler), self.priors.text()]
-        )
+        lines, sampler = ("\n".join(map(wrapped, each)) for each in (self.lines, self.sampler))
+        return "\n\n".join([lines, *body, sampler, self.priors.text()])
 
     def markdown(self) -> str:
         """For a Markdown file."""
