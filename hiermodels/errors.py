@@ -15,6 +15,7 @@ __all__ = [
     "HierModelsWarning",
     "ImportanceWarning",
     "MissingDataWarning",
+    "ModesWarning",
     "NotAvailableError",
     "PriorError",
     "SamplingError",
@@ -81,6 +82,10 @@ class ImportanceWarning(HierModelsWarning):
 
 class MissingDataWarning(HierModelsWarning):
     """Rows were dropped because they miss a value."""
+
+
+class ModesWarning(HierModelsWarning):
+    """The posterior has several modes, and the chains do not go between them."""
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:

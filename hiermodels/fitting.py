@@ -18,7 +18,7 @@ from hiermodels.errors import lookup
 from hiermodels.families import family as find_family
 from hiermodels.formula import Formula, parse
 from hiermodels.nesting import Findings, find_nesting, warn_of
-from hiermodels.numbers.diagnostics import diagnose
+from hiermodels.numbers.diagnostics import diagnose, warn_of_modes
 from hiermodels.posterior import reported_names
 from hiermodels.prior_predictive import prior_predictive
 from hiermodels.priors import Priors, build_priors
@@ -236,6 +236,10 @@ class Model:
 
         Where transitions diverge and no ``target_accept`` was given, the model is sampled once more
         with shorter steps; the summary has the figures of both tries.
+
+        The search for the mode is repeated from draws of the prior and from a few of the rows. A
+        further mode that is found gets chains of its own, and if these stay there `ModesWarning`
+        says that the weights of the modes are not estimated.
         """
         choice = choose_engine(self.design, self.priors, engine)
         warn_of(self.nesting())
@@ -257,7 +261,10 @@ class Model:
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": json.dumps(versions_here()),
         }
-        return Fit(design=self.design, priors=self.priors, idata=idata)
+        fitted = Fit(design=self.design, priors=self.priors, idata=idata)
+        if idata["posterior"].attrs.get("mode_of_chain"):
+            warn_of_modes(fitted.diagnostics)
+        return fitted
 
     def _second_try(
         self, choice: Choice, settings: SamplerSettings, first: xr.DataTree, *, keep: str

@@ -314,6 +314,8 @@ def how_sampled(
         "draws_made": posterior.sizes["draw"] * found["thinning"],
         "divergences": int(found["diverging"].sum()),
         "interrupted": int(found["interrupted"]),
+        "modes": found["modes"],
+        "mode_of_chain": " ".join(map(str, found["mode_of_chain"])),
         "sampling_seconds": seconds,
     }
 

@@ -21,7 +21,7 @@ from .coefficientpriors import ABOVE, BETWEEN, add_coefficient_prior, from_line
 from .compilation import kernel
 from .crossproducts import make_dense
 from .layout import Section
-from .rows import Link, RowModel
+from .rows import Link, RowModel, RowProblem
 
 __all__ = ["Point", "freeze", "not_frozen"]
 
@@ -40,7 +40,8 @@ class Point:
 
     def __init__(self, model: RowModel, t: NDArray, effects: tuple[NDArray, ...]) -> None:
         self.t, self.effects = np.asarray(t, float), effects
-        found = [coefficient(model, k, value) for k, value in enumerate(self.t)]
+        with np.errstate(all="ignore"):  # `freeze` asks what is finite
+            found = [coefficient(model, k, value) for k, value in enumerate(self.t)]
         self.common = np.array([value for value, _ in found])
         self.slopes = np.array([slope for _, slope in found])
 
@@ -77,19 +78,51 @@ def coefficient(model: RowModel, k: int, t: float) -> tuple[float, float]:
     return float(value), float(slope)
 
 
-def freeze(model: RowModel, at: Point, *, seed: int = 0) -> dict[Section, NDArray]:
-    """The sections of the buffer with C, W's + C a, and the normal approximation of the priors."""
+def freeze(
+    model: RowModel,
+    at: Point,
+    *,
+    seed: int = 0,
+    simulated: int = SIMULATED,
+    stay: bool = False,
+) -> dict[Section, NDArray]:
+    """The sections of the buffer with C, W's + C a, and the normal approximation of the priors.
+
+    To ``stay`` leaves out the score W's: the approximation is then highest near a itself, not at
+    the end of a step of Newton's from there. About as many responses are drawn as ``simulated``.
+
+    Raises
+    ------
+    FloatingPointError
+        At a point where the density of the rows, its slopes, or a response cannot be computed.
+    """
+    with np.errstate(all="ignore"):  # what comes of numbers too large is asked for, not told
+        return _freeze(model, at, np.random.default_rng(seed), simulated, stay)
+
+
+def _freeze(
+    model: RowModel, at: Point, rng: np.random.Generator, simulated: int, stay: bool
+) -> dict[Section, NDArray]:
     eta = at.predictors(model)
     problem = model.problem
-    score = problem.evaluate(problem.y, problem.trials, eta)[1] * problem.counts
-    information = expected_information(model, eta, np.random.default_rng(seed))
+    values, slopes = problem.evaluate(problem.y, problem.trials, eta)
+    all_finite(at.t, at.slopes, eta, values, slopes)
+    score = np.zeros_like(slopes) if stay else slopes * problem.counts
+    information = expected_information(model, eta, rng, simulated)
     # In the units of t a common column is worth its slope.
     target = score + np.einsum("nkl,ln->kn", information, at.linear(model, at.slopes * at.t))
     mean, precision = approximate_priors(model, at.t)
-    return assemble(model, at, information, target) | {
-        Section.COMMON_MEAN: mean,
+    sections = assemble(model, at, information, target)
+    all_finite(mean, precision, *(sections[s] for s in (Section.OWN, Section.PANELS, Section.REST)))
+    return sections | {
+        Section.COMMON_MEAN: at.t if stay else mean,
         Section.COMMON_PRECISION: precision,
     }
+
+
+def all_finite(*arrays: NDArray) -> None:
+    if not all(np.all(np.isfinite(each)) for each in arrays):
+        raise FloatingPointError("the density is not finite where it is to be approximated")
 
 
 def not_frozen(model: RowModel, at: Point) -> dict[Section, NDArray]:
@@ -104,17 +137,24 @@ def not_frozen(model: RowModel, at: Point) -> dict[Section, NDArray]:
 
 
 def expected_information(
-    model: RowModel, eta: NDArray, rng: np.random.Generator
+    model: RowModel, eta: NDArray, rng: np.random.Generator, simulated: int = SIMULATED
 ) -> NDArray[np.float64]:
     """E[s s'] (N, K, K) of each row, times its count, over responses of the model."""
     problem, (K, n) = model.problem, eta.shape
-    repeats = int(np.clip(SIMULATED // n, FEWEST, MOST))
+    repeats = int(np.clip(simulated // n, FEWEST, MOST))
     total = np.zeros((K, K, n))
     for _ in range(repeats):
-        drawn = problem.simulate(rng, eta, problem.trials)
+        drawn = responses(problem, rng, eta)
         slope = problem.evaluate(drawn, problem.trials, eta)[1]
         total += np.nan_to_num(slope[:, None] * slope[None, :], posinf=0.0)
     return np.ascontiguousarray(np.moveaxis(total * (problem.counts / repeats), 2, 0))
+
+
+def responses(problem: RowProblem, rng: np.random.Generator, eta: NDArray) -> NDArray[np.float64]:
+    try:
+        return problem.simulate(rng, eta, problem.trials)
+    except ValueError as error:  # NumPy refuses parameters beyond its range
+        raise FloatingPointError(f"no response can be drawn: {error}") from error
 
 
 def approximate_priors(model: RowModel, t: NDArray) -> tuple[NDArray, NDArray]:

@@ -11,9 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-__all__ = ["FLATTEST", "STEEPEST", "Evaluate", "curvature", "find_mode", "whitening"]
+__all__ = [
+    "FLATTEST",
+    "STEEPEST",
+    "Evaluate",
+    "curvature",
+    "find_mode",
+    "towards_zero",
+    "whitening",
+]
 
 Evaluate = Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]
+HALVINGS = 12
 STEP = 1e-3
 """Of the differences of the gradient."""
 FLATTEST, STEEPEST = 0.25, 1e12
@@ -23,7 +32,13 @@ FLATTEST, STEEPEST = 0.25, 1e12
 def find_mode(
     start: NDArray[np.float64], evaluate: Evaluate, *, iterations: int = 200
 ) -> NDArray[np.float64]:
-    """A quasi-Newton search; it steps back where the density or its gradient is not finite."""
+    """A quasi-Newton search; it steps back where the density or its gradient is not finite.
+
+    Raises
+    ------
+    FloatingPointError
+        Where it is not finite at the start, or the search leaves the numbers.
+    """
 
     def negative(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         value, gradient = evaluate(x)
@@ -32,7 +47,28 @@ def find_mode(
         return -value, -gradient
 
     options = {"maxiter": iterations, "gtol": 1e-3}
-    return minimize(negative, start, jac=True, method="L-BFGS-B", options=options).x
+    with np.errstate(all="ignore"):  # what comes of numbers too large is asked for below
+        found = minimize(negative, start, jac=True, method="L-BFGS-B", options=options)
+    if not (np.isfinite(found.fun) and np.all(np.isfinite(found.x))):
+        raise FloatingPointError("the search for the mode left the numbers")
+    return found.x
+
+
+def towards_zero(x: NDArray[np.float64], evaluate: Evaluate) -> NDArray[np.float64]:
+    """x, or the first of x/2, x/4 ... where density and gradient are finite.
+
+    Raises
+    ------
+    FloatingPointError
+        Where there is none, within `HALVINGS`.
+    """
+    for _ in range(HALVINGS):
+        with np.errstate(all="ignore"):
+            value, gradient = evaluate(x)
+        if np.isfinite(value) and np.all(np.isfinite(gradient)):
+            return x
+        x = 0.5 * x
+    raise FloatingPointError("no finite density between the start and the mode")
 
 
 def curvature(

@@ -20,23 +20,33 @@ from numba.core.ccallback import CFunc
 from numpy.typing import NDArray
 
 from ..threads import available_cores, one_thread
-from .coefficientpriors import LINE, CoefficientPrior, compile_prior, to_line
+from .coefficientpriors import (
+    LINE,
+    CoefficientPrior,
+    CompiledPrior,
+    compile_prior,
+    from_line,
+    to_line,
+)
 from .compilation import Callback
 from .conditional import conditional_callbacks, conditional_expansion, recover_effects
+from .coordinates import bend
 from .crossproducts import CrossProducts, cross_products
 from .drawing import AS_THEY_ARE, Coefficients, Store, by_block
 from .joint import Extra, Joint, join, with_coordinates
 from .layout import Section, floats
-from .mode import curvature, find_mode, whitening
+from .mode import curvature, find_mode, towards_zero, whitening
+from .modes import Mode, find_modes, log_mass, place_of, sample_modes
 from .noncentred import noncentred_callbacks, noncentred_expansion
 from .nuts import run_nuts
-from .pilot import choose_bends, first_guess
+from .pilot import choose_bends, first_guess, unbent
 from .problem import GaussianProblem
 from .sampling import (
     ENOUGH,
     LARGEST_FOR_NUTS,
     label,
 )
+from .starts import Start, draw_starts
 from .trace import Trace, sample_enough
 
 __all__ = [
@@ -163,51 +173,108 @@ def sample_noncentred(
         raise ValueError(f"no method {method!r}; there are {sorted(METHODS)}")
     chosen = METHODS[method]
     cores = cores or available_cores()
-    settings = {
-        "tune": tune if tune is not None else (1000 if chosen.with_effects else 200),
-        "target_accept": target_accept or (0.9 if chosen.with_effects else 0.8),
-        "chains": chains,
-        "cores": min(chains, cores),
-        "progress": progress,
-        "progress_callback": progress_callback,
-    }
-    with one_thread():
-        joint = _choose_coordinates(join(products, common_priors), common_priors, method)
-        trace = sample_enough(
-            partial(_run_nuts, joint, method, **settings),
+
+    def run(joint: Joint, *, chains: int, seed: int) -> Trace:
+        nuts = partial(
+            _run_nuts,
+            joint,
+            method,
+            tune=tune if tune is not None else (1000 if chosen.with_effects else 200),
+            target_accept=target_accept or (0.9 if chosen.with_effects else 0.8),
+            chains=chains,
+            cores=min(chains, cores),
+            progress=progress,
+            progress_callback=progress_callback,
+        )
+        return sample_enough(
+            nuts,
             draws=draws,
             seed=seed,
             enough=ENOUGH_WITH_EFFECTS if chosen.with_effects else ENOUGH,
             leading=joint.n_leading,
         )
+
+    with one_thread():
+        joint = _first_coordinates(join(products, common_priors), common_priors)
+        found_modes = _modes(joint, common_priors, method, seed=seed)
+        trace = sample_modes(found_modes, run, chains=chains, seed=seed)
     found = _coefficients(joint, chosen, trace, np.random.default_rng([seed, 1]), cores, store)
     return label(products, trace, found)
 
 
-def _choose_coordinates(
-    joint: Joint, common_priors: tuple[CoefficientPrior, ...], method: str
-) -> Joint:
-    """Centred, and for the conditional density whitened at its mode and bent where a boundary is
-    near."""
-    joint = _first_coordinates(joint, common_priors)
+def _modes(
+    joint: Joint, common_priors: tuple[CoefficientPrior, ...], method: str, *, seed: int
+) -> list[Mode[Joint]]:
+    """Centred; of the conditional density the modes that searches find from there and from draws of
+    the prior."""
+    at_first, m = joint.sections[Extra.CENTRE][: joint.n_leading], joint.n_leading
+    only = Mode(coordinates=joint, place=at_first, spread=np.zeros(m), log_mass=0.0)
     if METHODS[method].with_effects:
-        return joint
+        return [only]
+    compiled = tuple(compile_prior(prior) for prior in common_priors)
+    try:
+        first = _mode_from(joint, compiled, method, np.zeros(m))
+    except FloatingPointError:  # NUTS says so, if it cannot start either
+        return [only]
+    centred = first.coordinates
+    density = partial(_evaluate, density=METHODS[method].density(centred), words=centred.words)
+    sections = centred.sections
+
+    def approach(start: Start) -> NDArray[np.float64]:
+        theta = unbent(sections[Extra.BENDS], start.theta, sections[Extra.KNEES])
+        away = np.concatenate([theta, start.t]) - sections[Extra.CENTRE][:m]
+        x = towards_zero(np.linalg.solve(sections[Extra.SCALE], away), density)
+        return _place(find_mode(x, density), centred, compiled)
+
+    def settle(place: NDArray[np.float64]) -> Mode[Joint]:
+        pairs = zip(place[joint.n_theta :], compiled, strict=True)
+        on_line = [to_line(value, prior) for value, prior in pairs]
+        away = np.concatenate([place[: joint.n_theta], on_line]) - at_first
+        return _mode_from(joint, compiled, method, away / np.diag(joint.sections[Extra.SCALE]))
+
+    starts = draw_starts(joint.products.theta.priors, compiled, seed=seed)
+    return find_modes(first, starts, approach, settle)
+
+
+def _mode_from(
+    joint: Joint, compiled: tuple[CompiledPrior, ...], method: str, x: NDArray[np.float64]
+) -> Mode[Joint]:
+    """The mode that a search finds from x; whitened there, and bent where a boundary is near."""
     d, m = joint.n_theta, joint.n_leading
     start, scale = joint.sections[Extra.CENTRE].copy(), joint.sections[Extra.SCALE]
-    mode, curved = _mode_and_curvature(joint, method)
+    mode, curved = _mode_and_curvature(joint, method, x)
     start[:m] += scale @ mode
     bends, knees = choose_bends(joint.products, start[:d], curved[:d, :d])
     joint = with_coordinates(joint, {Extra.CENTRE: start, Extra.BENDS: bends, Extra.KNEES: knees})
-    mode, curved = _mode_and_curvature(joint, method)
+    mode, curved = _mode_and_curvature(joint, method, np.zeros(m))
     start[:m] += scale @ mode
-    return with_coordinates(
-        joint, {Extra.CENTRE: start, Extra.SCALE: scale @ _whitening(curved, d)}
-    )
+    scale = scale @ _whitening(curved, d)
+    joint = with_coordinates(joint, {Extra.CENTRE: start, Extra.SCALE: scale})
+    value = _evaluate(np.zeros(m), METHODS[method].density(joint), joint.words)[0]
+    place, spread = place_of(partial(_place, joint=joint, compiled=compiled), m)
+    return Mode(coordinates=joint, place=place, spread=spread, log_mass=log_mass(value, scale))
 
 
-def _mode_and_curvature(joint: Joint, method: str) -> tuple[NDArray, NDArray]:
+def _place(
+    x: NDArray[np.float64], joint: Joint, compiled: tuple[CompiledPrior, ...]
+) -> NDArray[np.float64]:
+    """What is stored of x: theta and the common coefficients."""
+    d, m, sections = joint.n_theta, joint.n_leading, joint.sections
+    t = sections[Extra.CENTRE][:m] + sections[Extra.SCALE] @ x
+    bends = zip(sections[Extra.BENDS], t[:d], sections[Extra.KNEES], strict=True)
+    theta = [bend.py_func(form, value, knee)[0] for form, value, knee in bends]
+    common = [
+        from_line.py_func(prior.line, value, prior.lower, prior.upper)[0]
+        for prior, value in zip(compiled, t[d:], strict=True)
+    ]
+    return np.array([*theta, *common])
+
+
+def _mode_and_curvature(
+    joint: Joint, method: str, start: NDArray[np.float64]
+) -> tuple[NDArray, NDArray]:
     density = partial(_evaluate, density=METHODS[method].density(joint), words=joint.words)
-    mode = find_mode(np.zeros(joint.n_leading), density)
+    mode = find_mode(start, density)
     return mode, curvature(mode, density)
 
 

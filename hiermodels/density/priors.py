@@ -32,6 +32,7 @@ __all__ = [
     "ElementPrior",
     "add_log_prior",
     "element_prior",
+    "log_element_prior",
     "partial_correlation_prior",
 ]
 
@@ -98,14 +99,16 @@ def add_log_prior(theta, forms, numbers, gradient):
     """Log prior density of theta; its derivative is added to `gradient`."""
     total = 0.0
     for k in range(len(theta)):
-        value, slope = _log_density(forms[k], theta[k], numbers[k, 1], numbers[k, 2], numbers[k, 3])
+        a, b, c = numbers[k, 1], numbers[k, 2], numbers[k, 3]
+        value, slope = log_element_prior(forms[k], theta[k], a, b, c)
         total += value + numbers[k, 0]
         gradient[k] += slope
     return total
 
 
 @kernel
-def _log_density(form, t, a, b, c):
+def log_element_prior(form, t, a, b, c):
+    """Log prior density of one element, without its constant, and its derivative."""
     x = np.exp(t)
     if form == POWER:
         decay = b * np.exp(c * t)

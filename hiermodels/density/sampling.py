@@ -15,10 +15,12 @@ from .covariance import sds_and_correlations
 from .crossproducts import CrossProducts, cross_products
 from .drawing import AS_THEY_ARE, Coefficients, Store
 from .independence import run_independence
+from .modes import sample_modes
 from .nuts import run_nuts
-from .pilot import choose_coordinates
+from .pilot import modes_of_theta
 from .problem import GaussianProblem
 from .recovery import recover, recover_thinned
+from .starts import PAIRS
 from .trace import Trace, sample_enough
 
 __all__ = ["label", "name_draws", "sample", "sample_theta"]
@@ -50,18 +52,18 @@ def sample_theta(
     With a `store` a sampler that has coefficients on its way keeps them. One thread of BLAS per
     chain: chains already use the cores.
     """
-    settings: dict[str, Any] = {"chains": chains, "cores": min(chains, cores or available_cores())}
-    tuning: dict[str, Any] = {
-        "tune": tune,
-        "target_accept": target_accept,
-        "progress": progress,
-        "progress_callback": progress_callback,
-    }
-    with one_thread():
-        words = choose_coordinates(products).write(products.words)
-        if products.sparse and products.rest_size > LARGEST_FOR_NUTS:
+    cores = cores or available_cores()
+    large = products.sparse and products.rest_size > LARGEST_FOR_NUTS
+
+    def run(words: NDArray[np.float64], *, chains: int, seed: int) -> Trace:
+        settings: dict[str, Any] = {
+            "chains": chains,
+            "cores": min(chains, cores),
+            "progress": progress,
+        }
+        if large:
             trace = run_independence(
-                products, words, draws=draws, store=store, seed=seed, progress=progress, **settings
+                products, words, draws=draws, store=store, seed=seed, **settings
             )
             if trace.interrupted or trace.statistics["accepted"].mean() > LEAST_ACCEPTED:
                 return trace
@@ -72,13 +74,19 @@ def sample_theta(
                 density=density_callback(words),
                 expansion=expansion_callback(),
                 dimension=products.theta.size,
+                tune=tune,
+                target_accept=target_accept,
+                progress_callback=progress_callback,
                 **settings,
-                **tuning,
             ),
             draws=draws,
             seed=seed,
             enough=ENOUGH,
         )
+
+    with one_thread():
+        modes = modes_of_theta(products, seed=seed, pairs=1 if large else PAIRS)
+        return sample_modes(modes, run, chains=chains, seed=seed)
 
 
 def sample(
@@ -154,8 +162,4 @@ def label(products: CrossProducts, trace: Trace, found: Coefficients) -> dict[st
         result[f"b_{name}"] = effects
     if products.theta.log_sigma >= 0:
         result["sigma"] = np.exp(trace.theta[..., products.theta.log_sigma])
-    return (
-        result
-        | trace.statistics
-        | {"interrupted": trace.interrupted, "thinning": trace.thinning, "method": trace.method}
-    )
+    return result | trace.statistics | trace.how_made

@@ -25,7 +25,9 @@ class Trace:
     """Draws of theta (chains, draws, d) and statistics (chains, draws); shorter if `interrupted`.
 
     Made by `nuts` and `independence`, read by `sampling`. `thinning` is the number of draws made
-    for one that is kept; `coefficients` are there where the sampler draws them on its way.
+    for one that is kept; `coefficients` are there where the sampler draws them on its way. `modes`
+    of the posterior were found; where chains do not go between them, `mode_of_chain` (chains,) has
+    the mode that each is in.
     """
 
     theta: NDArray[np.float64]
@@ -35,6 +37,14 @@ class Trace:
     interrupted: bool
     thinning: int = 1
     coefficients: Coefficients | None = None
+    modes: int = 1
+    mode_of_chain: tuple[int, ...] = ()
+
+    @property
+    def how_made(self) -> dict[str, Any]:
+        """What the samplers hand on beside draws and statistics."""
+        names = ("interrupted", "thinning", "method", "modes", "mode_of_chain")
+        return {name: getattr(self, name) for name in names}
 
     def first(self, draws: int) -> Trace:
         """The first draws of every chain, when an interrupt left no more."""

@@ -5,18 +5,31 @@ Labelled and put into words; the first two are computed in `convergence`.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hiermodels.convergence import average_ranks, bulk_ess, rank_rhat, tail_ess
 from hiermodels.design import Design
+from hiermodels.errors import ModesWarning
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Diagnostics", "diagnose", "labelled_draws", "rank_counts"]
+__all__ = [
+    "Diagnostics",
+    "ModesFound",
+    "diagnose",
+    "labelled_draws",
+    "rank_counts",
+    "warn_of_modes",
+]
+
+PACKAGE = str(Path(__file__).parents[1])
 
 #: What Vehtari et al. ask for.
 RHAT, ESS = 1.01, 400
@@ -27,11 +40,58 @@ MAX_EFFECTS = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModesFound:
+    """Modes of the posterior, and the chains in each where they stay in theirs.
+
+    Made by `modes_found`, read by `Diagnostics`. ``parameter`` is the one whose medians, ``values``
+    by mode, differ most beside its spread within a mode.
+    """
+
+    number: int = 1
+    chains: tuple[tuple[int, ...], ...] = ()
+    parameter: str = ""
+    values: tuple[float, ...] = ()
+
+    @property
+    def apart(self) -> bool:
+        return bool(self.chains)
+
+    def words(self) -> list[str]:
+        """That there are several, and what the fit cannot say of them; nothing of one."""
+        if self.number < 2:
+            return []
+        several = f"{COUNTED.get(self.number, str(self.number))} modes"
+        if not self.apart:
+            return [f"{several} were found; the chains go between them."]
+        if len(self.chains) > 1:
+            places = zip(self.chains, self.values, strict=True)
+            where = "; ".join(f"{named(c)} near {v:.3g}" for c, v in places)
+            seen = f"each chain stays in one ({self.parameter}: {where})"
+        else:
+            seen = "the chains stay in one of them and show nothing of the others"
+        return [
+            f"{several}: the posterior has separate peaks, and {seen}. Their weights are not "
+            "estimated: estimates and probabilities over all chains depend on how many chains are "
+            "in each. Look at each chain by itself (fit.idata), or decide by a prior or another "
+            "model."
+        ]
+
+
+COUNTED = {2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six", 7: "Seven"}
+
+
+def named(chains: tuple[int, ...]) -> str:
+    """``chain 0``, ``chains 0, 1``: as in ``fit.idata``."""
+    return f"chain{'s' if len(chains) > 1 else ''} {', '.join(map(str, chains))}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostics:
     """Made by `diagnose`, read by the summary.
 
     ``parameters`` are labels such as ``sd_site[x]``; ``rhat``, ``ess_bulk``, ``ess_tail`` (K,).
     ``bfmi`` (chains,) is how well each chain explores its energy; empty where that was not kept.
+    ``modes`` are those of the posterior, as far as searches found them.
     """
 
     parameters: tuple[str, ...]
@@ -41,11 +101,13 @@ class Diagnostics:
     divergences: int
     draws_made: int
     bfmi: np.ndarray = field(default_factory=lambda: np.empty(0))
+    modes: ModesFound = field(default_factory=lambda: ModesFound())
 
     @property
     def good(self) -> bool:
         return bool(
             self.divergences == 0
+            and not self.modes.apart
             and np.nanmax(self.rhat, initial=1.0) <= RHAT
             and np.nanmin(self.ess_bulk, initial=np.inf) >= ESS
             and np.nanmin(self.bfmi, initial=np.inf) >= BFMI
@@ -63,13 +125,17 @@ class Diagnostics:
 
     def words(self) -> list[str]:
         """One sentence for each finding, with what to do."""
-        worst, least = int(np.nanargmax(self.rhat)), int(np.nanargmin(self.ess_bulk))
+        rhat = np.where(np.isnan(self.rhat), -np.inf, self.rhat)  # of one chain there is none
+        worst, least = int(np.argmax(rhat)), int(np.nanargmin(self.ess_bulk))
         found = [
             f"largest R-hat {self.rhat[worst]:.3f} ({self.parameters[worst]}), "
             f"smallest bulk ESS {self.ess_bulk[least]:.0f} ({self.parameters[least]}), "
             f"smallest tail ESS {np.nanmin(self.ess_tail):.0f}, divergences {self.divergences}"
         ]
-        if np.isinf(self.rhat[worst]):
+        found += self.modes.words()
+        if self.modes.apart:
+            pass  # more draws would not bring the chains together
+        elif np.isinf(self.rhat[worst]):
             found.append(
                 f"A chain never moved in half of its draws ({self.parameters[worst]}): the data "
                 "may not determine the model (as many coefficients as rows). Leave out terms, or "
@@ -77,7 +143,7 @@ class Diagnostics:
             )
         elif self.rhat[worst] > RHAT:
             found.append(f"The chains do not agree (R-hat above {RHAT}): double draws and tune.")
-        if self.ess_bulk[least] < ESS:
+        if self.ess_bulk[least] < ESS and not self.modes.apart:
             found.append(f"Few effective draws (below {ESS}): double draws for stable intervals.")
         if self.divergences:
             found.append(
@@ -107,7 +173,38 @@ def diagnose(tree: xr.DataTree, design: Design) -> Diagnostics:
         divergences=int(posterior.attrs["divergences"]),
         draws_made=int(posterior.attrs["draws_made"]) * posterior.sizes["chain"],
         bfmi=energies(tree),
+        modes=modes_found(posterior.attrs, tuple(name for name, _ in chosen), values),
     )
+
+
+def modes_found(
+    attributes: Mapping[str, Any], parameters: tuple[str, ...], values: np.ndarray
+) -> ModesFound:
+    """What the sampler kept of the modes, on the scale of the data; ``values`` (K, chains, draws).
+
+    The PyMC engine does not look for modes, and older files have nothing of them.
+    """
+    number, of_chain = int(attributes.get("modes", 1)), str(attributes.get("mode_of_chain", ""))
+    if not of_chain:
+        return ModesFound(number=number)
+    mode_of = np.array(of_chain.split(), int)
+    chains = tuple(tuple(np.flatnonzero(mode_of == k).tolist()) for k in np.unique(mode_of))
+    medians = np.stack([np.median(values[:, list(c)], axis=(1, 2)) for c in chains])
+    spread = np.mean([values[:, list(c)].std(axis=(1, 2)) for c in chains], axis=0)
+    differ = np.ptp(medians, axis=0) / np.where(spread > 0, spread, np.inf)
+    most = int(np.argmax(differ))
+    return ModesFound(
+        number=number,
+        chains=chains,
+        parameter=parameters[most],
+        values=tuple(medians[:, most].tolist()),
+    )
+
+
+def warn_of_modes(found: Diagnostics) -> None:
+    """One Python warning where the chains stay in separate modes."""
+    if found.modes.apart:
+        warnings.warn(found.modes.words()[0], ModesWarning, skip_file_prefixes=(PACKAGE,))
 
 
 def stuck(values: np.ndarray) -> np.ndarray:
