@@ -51,6 +51,8 @@ ENOUGH = {"informed": 0.3, "plain": 0.1}
 """Effective draws wanted per draw; a plain draw takes many gradients."""
 PARTS, MOST_ROWS = 4, 5
 """Searches for a further mode from the modes of a few rows, and how many these are at most."""
+APPROACH = 40
+"""Iterations on the way to a further mode: enough to see whether it is the known one."""
 TOO_LOW = 30.0
 """A search that ends this far below the first mode has found none that matters."""
 FREEZES, CLOSE = 6, 0.05
@@ -199,14 +201,17 @@ def modes(model: RowModel, *, seed: int) -> list[Mode[Frozen]]:
         As `pilot`, at the first of them.
     """
     first, d = as_mode(pilot(model)), model.n_theta
-    least = first.log_mass - float(np.linalg.slogdet(first.coordinates.sections[Section.SCALE])[1])
-    least -= TOO_LOW
+    known = first.coordinates.sections
+    bent = {section: known[section] for section in (Section.BENDS, Section.KNEES)}
+    least = first.log_mass - float(np.linalg.slogdet(known[Section.SCALE])[1]) - TOO_LOW
 
     def approach(found: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        x = np.zeros(model.dimension)
         for stay in (True, False):  # in coordinates of where it starts, then of where it ended
-            frozen = frozen_at(model, found, simulated=0, stay=stay)
-            x = np.concatenate([found[:d], np.zeros(model.dimension - d)])
-            x = find_mode(x, frozen.density, iterations=SEARCH)
+            # with the bends of the first mode: elsewhere an sd near zero has its mode elsewhere
+            frozen = frozen_at(model, found, simulated=0, stay=stay).changed(bent)
+            x[:d], x[d:] = unbent(bent[Section.BENDS], found[:d], bent[Section.KNEES]), 0.0
+            x = find_mode(x, frozen.density, iterations=APPROACH)
             found = expand(x, frozen.words)
             if is_near(found, first):
                 return None
@@ -269,11 +274,10 @@ def from_few_rows(
         try:
             frozen = frozen_at(few, place, simulated=0, stay=True)
             x = np.concatenate([place[:d], np.zeros(model.dimension - d)])
-            x = find_mode(x, frozen.density, iterations=SEARCH)
+            x = find_mode(x, frozen.density, iterations=APPROACH)
         except (FloatingPointError, np.linalg.LinAlgError):
             continue
-        if is_possible(model, found := expand(x, frozen.words)):
-            yield found
+        yield expand(x, frozen.words)
 
 
 def is_possible(model: RowModel, found: NDArray[np.float64]) -> bool:

@@ -70,9 +70,13 @@ def log_mass(value: float, scale: NDArray[np.float64]) -> float:
     return value + float(np.linalg.slogdet(scale)[1])
 
 
-def is_near[C](place: NDArray[np.float64], mode: Mode[C], spread: NDArray | float = 0.0) -> bool:
-    """Whether it is the same mode as far as NUTS is concerned."""
-    return bool(np.all(np.abs(place - mode.place) <= APART * (mode.spread + spread)))
+def is_near[C](
+    place: NDArray[np.float64], mode: Mode[C], spread: NDArray[np.float64] | None = None
+) -> bool:
+    """Whether it is the same mode as far as NUTS is concerned; an unknown spread is that of the
+    mode."""
+    both = mode.spread + (mode.spread if spread is None else spread)
+    return bool(np.all(np.abs(place - mode.place) <= APART * both))
 
 
 def find_modes[C, S](
