@@ -8,14 +8,14 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from hiermodels.data import Rows, has_text, is_plain
 from hiermodels.design import SE, WEIGHTS, Design
 from hiermodels.families import family as find_family
 from hiermodels.priors import Priors
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from hiermodels.results import Fit
 
 __all__ = ["HASHING", "data_hash", "made_with", "python_code", "user_priors"]
