@@ -226,6 +226,8 @@ def check_numbers(
     used = {str(name): str(name) for name in frame.columns if name in roles.values}
     for name, shown in (used | own).items():
         found = text_numbers(frame[name])
+        if found and found[0].kind == "number" and name not in roles.predictors | set(own):
+            continue  # the family says whether its response is of labels
         if found:
             raise DataError(why_text(shown, *found, labels=name in roles.predictors))
 

@@ -124,12 +124,13 @@ class Model:
             check_gaps(parsed, rows.frame, self.design.categories or ())
         check_not_exact(self.design)
         self.priors: Priors = build_priors(self.design, priors)
+        self._is_users = True
 
     @classmethod
     def of(cls, design: Design, priors: Priors) -> Model:
-        """A model of a design that was made otherwise."""
+        """A model of a design that was made otherwise: what there is to say of it was said."""
         model = cls.__new__(cls)
-        model.design, model.priors = design, priors
+        model.design, model.priors, model._is_users = design, priors, False
         return model
 
     @property
@@ -258,7 +259,8 @@ class Model:
         says that the weights of the modes are not estimated.
         """
         choice = choose_engine(self.design, self.priors, engine)
-        warn_of(self.nesting())
+        if self._is_users:
+            warn_of(self.nesting())
         settings = SamplerSettings(
             draws=draws,
             tune=choice.engine.tune if tune is None else tune,

@@ -409,7 +409,7 @@ def test_report_of_a_saved_fit(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert (result.exit_code, result.stdout) == (0, "new/page.md\n")
     page = (here / "new/page.md").read_text(encoding="utf-8")
     assert page.startswith("# `y ~ x + (1 | pop)`\n")
-    assert "Among plants of the same pop" in page
+    assert "Among plants of a level of pop" in page
 
 
 @pytest.mark.usefixtures("here")
