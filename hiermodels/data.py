@@ -66,18 +66,15 @@ def to_pandas(data: Any, columns: Iterable[str] | None = None) -> pd.DataFrame:
 
 def from_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
     """A dictionary of columns, all with a value for each row."""
-    lengths = {
-        name: len(values)
-        for name, values in data.items()
-        if hasattr(values, "__len__") and not isinstance(values, str | bytes)
-    }
+    columns = {name: v for name, v in data.items() if not isinstance(v, str | bytes)}
+    lengths = {name: len(v) for name, v in columns.items() if hasattr(v, "__len__")}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name!r} has {n}" for name, n in lengths.items())
         raise DataError(f"the columns have different numbers of values: {told}. Give one a row.")
     deep = [name for name, v in data.items() if getattr(v, "ndim", 1) > 1]
     if deep:
         raise DataError(f"{deep[0]!r} has shape {data[deep[0]].shape}: a column has one dimension.")
-    if data and not any(hasattr(v, "__iter__") and not is_text(v) for v in data.values()):
+    if data and not any(hasattr(v, "__iter__") for v in columns.values()):
         raise DataError(
             f"{next(iter(data))!r} is one value, not a column. Give a list of the values of the "
             "rows, {'x': [1, 2]}."
