@@ -202,9 +202,11 @@ def test_an_interrupt_returns_the_draws_so_far():
         problem, draws=1_000_000, tune=100, chains=2, cores=2, progress_callback=interrupt
     )
     assert result["interrupted"]
-    n = result["sigma"].shape[1]
-    assert 0 < n < 1_000_000
-    assert result["b_g0"].shape == (2, n, 90, 1)
+    # of chains that are apart, those are kept that have most draws
+    chains, n = result["sigma"].shape
+    assert chains in (1, 2)
+    assert 200 < n < 1_000_000
+    assert result["b_g0"].shape == (chains, n, 90, 1)
     assert np.all(np.isfinite(result["beta"]))
 
 
