@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hiermodels.data import all_finite, is_plain
+from hiermodels.data import all_finite, check_kinds, is_plain
 from hiermodels.errors import DataError, some_rows
 from hiermodels.families import squeeze
 from hiermodels.formula import NUMPY_FUNCTIONS, Formula
-from hiermodels.kinds import dates_as_text, not_numbers, numbers_in
 from hiermodels.levels import label
 from hiermodels.rank import relations
 from hiermodels.tokens import split_tokens
@@ -190,25 +189,6 @@ def run_formulae(formula: Formula, text: str, frame: pd.DataFrame) -> Any:
     # formulae keeps one of several terms of a name
     check_distinct(formula, [str(term.name) for term in description.common_terms])
     return found
-
-
-def check_kinds(formula: Formula, text: str, frame: pd.DataFrame) -> None:
-    """Refuse dates and the like where a number is meant; ``C(day)`` asks for labels."""
-    for name in dict.fromkeys(numbers_in(text)):
-        if name not in frame.columns or is_plain(frame[name]):
-            continue
-        if (found := not_numbers(frame[name])) is not None:
-            what, repair = found
-            told = f"column {name!r} holds {what} ({frame[name].dtype}); a formula takes numbers"
-        elif "~" not in text and (text_dates := dates_as_text(frame[name])) is not None:
-            count, repair = text_dates
-            told = f"column {name!r} is text with {count} dates: each would have a coefficient"
-        else:
-            continue
-        at = next((c for c in formula.columns if c.name == name), formula.columns[0])
-        if "would" in told:
-            repair += f"; or C({formula.text[at.start : at.stop]}) for a coefficient each"
-        raise formula.error(told, start=at.start, stop=at.stop, repair=repair)
 
 
 def check_distinct(formula: Formula, names: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ import pandas as pd
 
 from hiermodels.errors import DataError, MissingDataWarning, counted, some_rows
 from hiermodels.formula import Formula
+from hiermodels.kinds import dates_as_text, not_numbers, numbers_in
 from hiermodels.levels import as_labels, check_exact, coded, is_text
 from hiermodels.roles import Roles, find_roles
 from hiermodels.text_numbers import MINUSES, TextNumbers, find_text_numbers
@@ -167,6 +168,9 @@ def select_rows(
     for column in roles.labels:
         check_exact(frame[column], column)
     plain = converted(frame, plain_dtype, declared=response)
+    for each in formulas:
+        for text in (each.common, *(term.terms for term in each.groups)):
+            check_kinds(each, text, plain)
     rows = complete(plain, missing=missing, declared=response)
     check_many_levels(rows.frame, roles)
     return replace(rows, frame=labelled(rows.frame, roles), sources=sources)
@@ -213,6 +217,25 @@ def text_numbers(
     if found is None:
         return None
     return found, column.index[int(np.argmax((column == found.value).to_numpy()))]
+
+
+def check_kinds(formula: Formula, text: str, frame: pd.DataFrame) -> None:
+    """Refuse dates and the like where a number is meant; ``C(day)`` asks for labels."""
+    for name in dict.fromkeys(numbers_in(text)):
+        if name not in frame.columns or is_plain(frame[name]):
+            continue
+        if (found := not_numbers(frame[name])) is not None:
+            what, repair = found
+            told = f"column {name!r} holds {what} ({frame[name].dtype}); a formula takes numbers"
+        elif "~" not in text and (text_dates := dates_as_text(frame[name])) is not None:
+            count, repair = text_dates
+            told = f"column {name!r} is text with {count} dates: each would have a coefficient"
+        else:
+            continue
+        at = next((c for c in formula.columns if c.name == name), formula.columns[0])
+        if "would" in told:
+            repair += f"; or C({formula.text[at.start : at.stop]}) for a coefficient each"
+        raise formula.error(told, start=at.start, stop=at.stop, repair=repair)
 
 
 def check_numbers(

@@ -137,7 +137,7 @@ def test_names_and_dims_of_the_posterior_are_those_of_the_model(name):
     for variable, dims in dimensions(model.design).items():
         assert tuple(built.named_vars_to_dims.get(variable, ())) == dims
     for dim, labels in coordinates(model.design).items():
-        assert list(built.coords[dim]) == labels
+        assert list(built.coords[dim]) == list(labels)
 
 
 def test_names_of_a_zero_inflated_model():

@@ -86,7 +86,7 @@ def test_a_factor_called_like_the_dimension_of_another():
     assert dims["b_school"] == ("school", "school_term")
     assert dims["b_school_term"] == ("school_term_level", "school_term_level_term")
     assert coordinates(design)["school_term"] == ["Intercept", "x"]
-    assert coordinates(design)["school_term_level"] == sorted(set(data["school_term"]))
+    assert list(coordinates(design)["school_term_level"]) == sorted(set(data["school_term"]))
 
 
 def test_factors_of_two_predictors_whose_prefixed_names_are_equal():

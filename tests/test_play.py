@@ -84,7 +84,7 @@ def test_it_is_the_posterior_of_the_sampler(fit: hm.Fit) -> None:
     shares = [(sd < point).mean() for point in picture.sd_points]
     errors = 4 * np.sqrt(np.array([0.025, 0.5, 0.975]) * np.array([0.975, 0.5, 0.025]) / 5000)
     assert (np.abs(np.array(shares) - [0.025, 0.5, 0.975]) < errors).all()
-    coef = fit.coef("g")
+    coef = fit.coef("g", point="mean")
     limit = 4 * coef["sd"] / np.sqrt(5000)
     assert (np.abs(coef["estimate"] - picture.partial) < limit).all()
     # quantiles at 2.5 % have 2.7 times the error of a mean

@@ -16,7 +16,7 @@ from scipy.stats import norm, poisson
 import hiermodels as hm
 from hiermodels.collapsed import gaussian_problem
 from hiermodels.design import INTERCEPT
-from hiermodels.disjoint import columns_apart, common_again, disjoint_levels, gaussian_apart
+from hiermodels.disjoint import NAME, columns_apart, common_again, disjoint_levels, gaussian_apart
 from hiermodels.fitting import Model
 from hiermodels.numbers.comparison import fixed_groups, fixed_rows
 from hiermodels.rowwise import row_problem
@@ -423,7 +423,7 @@ def test_columns_of_many_levels_are_a_factor_of_known_sd(many):
     rng = np.random.default_rng(1)
     b = rng.normal(size=(2, 3, 29, 2))
     rest = rng.normal(size=(2, 3, 2))
-    common = common_again(apart, {"common": rest, "b_columns": b})["common"]
+    common = common_again(apart, {"common": rest, f"b_{NAME}": b})["common"]
     X = problem.predictors[0].X
     for c, d in np.ndindex(2, 3):
         by_factor = np.einsum("iq,iq->i", factor.Z, b[c, d][factor.index])

@@ -145,8 +145,8 @@ def test_a_line_at_the_mean_of_a_number_and_one_sd_beside_it():
     # partial residuals stay at their own z: here nothing else is held
     partial = fit.plot.predictions("x", by="z", partial=True)
     found = np.asarray(partial.collections[0].get_offsets())[:, 1]
-    group = fit.predict(target="group")["estimate"] - fit.predict()["estimate"]
-    np.testing.assert_allclose(found, table()["y"] - group)
+    own, typical = (fit.predict(target=t, point="mean") for t in ("group", "population"))
+    np.testing.assert_allclose(found, table()["y"] - (own["estimate"] - typical["estimate"]))
 
 
 @pytest.mark.parametrize(

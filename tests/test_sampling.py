@@ -213,7 +213,7 @@ def test_moments_give_the_report_of_the_draws(both, report):
     The variance of a variance is that of a normal, times 3 for the heavy tails of five groups; the
     end of an interval from 1,000 draws has the binomial error of its probability.
     """
-    draws, moments = (getattr(fit, report)() for fit in both)
+    draws, moments = (getattr(fit, report)(point="mean") for fit in both)
     assert (abs(draws["estimate"] - moments["estimate"]) < 5 * draws["sd"] / 2000**0.5).all()
     assert (abs(draws["sd"] / moments["sd"] - 1) < 5 * (3 / (2 * 2000)) ** 0.5).all()
     values = level_draws(both[0], report)
@@ -221,7 +221,9 @@ def test_moments_give_the_report_of_the_draws(both, report):
     for end, sign in (("lower", -1), ("upper", 1)):
         beyond = (sign * values > sign * moments[end].to_numpy()).mean(axis=0)
         assert (abs(beyond - 0.025) < error).all()
-    assert moments.note == "Means and sds are exact; the intervals have the shape of 1000 draws."
+    assert moments.note == (
+        "Means and sds are exact; medians and intervals have the shape of 1000 draws."
+    )
     assert draws.note == ""
 
 
@@ -295,12 +297,13 @@ def test_moments_of_an_engine_that_samples_effects_are_those_of_its_draws(formul
     assert moments.draws.with_effects.n == 1000
     assert moments.idata["effects"]["b_pop"].dtype == np.float32
     for report in ("ranef", "coef"):
-        one, two = getattr(draws, report)(), getattr(moments, report)()
+        one, two = (getattr(fit, report)(point="mean") for fit in (draws, moments))
         for column in ("estimate", "sd"):
             # the draws behind them are of single precision
             np.testing.assert_allclose(two[column], one[column], rtol=1e-7, atol=1e-7)
         assert two.note == (
-            "Means and sds are those of all draws; the intervals have the shape of 1000 draws."
+            "Means and sds are those of all draws; medians and intervals have the shape of "
+            "1000 draws."
         )
     for factor in model.design.factors:
         for picture in (moments.plot.forest(factor), moments.plot.shrinkage(factor)):

@@ -208,7 +208,7 @@ def moments_note(draws: Draws, block: Block) -> str:
     exact = all(moments.exact for moments in draws.moments[block.name].values())
     whose = "exact" if exact else "those of all draws"
     source = f"{n} draws" if n >= ENOUGH else "a normal distribution"
-    return f"Their means and sds are {whose}; medians and intervals have the shape of {source}."
+    return f"Means and sds are {whose}; medians and intervals have the shape of {source}."
 
 
 def level_rows(block: Block, terms: Sequence[str]) -> dict[str, Any]:
