@@ -50,7 +50,7 @@ def standard_draws(design: Design, *, seed: int, size: int) -> dict[str, np.ndar
         factor = sd[:, :, None] * chol
         z = rng.normal(size=(size, block.n_levels, q))
         found[f"factor_{block.name}"] = factor
-        found[f"b_{block.name}"] = np.einsum("sqk,sjk->sjq", factor, z)
+        found[f"b_{block.key}"] = np.einsum("sqk,sjk->sjq", factor, z)
     return found
 
 
@@ -65,21 +65,21 @@ def posterior(design: Design, *, seed: int = 1, chains: int = 2, draws: int = 60
         made["beta"] = (("term",), rng.normal(0, 0.2, (size, len(design.terms))))
     hidden = standard_draws(design, seed=seed, size=size)
     for block in design.blocks:
-        term = f"{block.name}_term"
+        term = f"{block.dim}_term"
         factor = block.transform @ hidden[f"factor_{block.name}"]
         covariance = factor @ factor.transpose(0, 2, 1)
         sd = np.sqrt(np.einsum("sqq->sq", covariance))
-        made[f"sd_{block.name}"] = ((term,), sd)
+        made[f"sd_{block.key}"] = ((term,), sd)
         if block.correlated:
             cor = covariance / (sd[:, :, None] * sd[:, None, :])
-            made[f"cor_{block.name}"] = ((term, f"{term}_bis"), cor)
-        effects = hidden[f"b_{block.name}"] @ block.transform.T
-        made[f"b_{block.name}"] = ((block.name, term), effects)
+            made[f"cor_{block.key}"] = ((term, f"{term}_bis"), cor)
+        effects = hidden[f"b_{block.key}"] @ block.transform.T
+        made[f"b_{block.key}"] = ((block.dim, term), effects)
     if design.se is None:
         made["sigma"] = ((), rng.gamma(20, 0.05, size))
-    coords = {b.name: coordinates(design)[b.name] for b in design.blocks}
-    coords |= {f"{b.name}_term": list(b.terms) for b in design.blocks}
-    coords |= {f"{b.name}_term_bis": list(b.terms) for b in design.blocks if b.correlated}
+    coords = {b.dim: coordinates(design)[b.dim] for b in design.blocks}
+    coords |= {f"{b.dim}_term": list(b.terms) for b in design.blocks}
+    coords |= {f"{b.dim}_term_bis": list(b.terms) for b in design.blocks if b.correlated}
     if design.terms:
         coords["term"] = list(design.terms)
     return xr.Dataset(

@@ -33,6 +33,7 @@ class StandIn:
     residual: str | None = None
     auxiliary: tuple[str, ...] = ()
     has_mean: bool = True
+    scores: tuple[float, ...] | None = None
 
     @property
     def parameters(self):

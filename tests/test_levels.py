@@ -15,10 +15,11 @@ from hiermodels.data import Rows
 from hiermodels.design import build_design
 from hiermodels.errors import DataError, GroupingWarning, MissingDataWarning
 from hiermodels.families import family
+from hiermodels.findings import warn_of
 from hiermodels.fitting import Model
 from hiermodels.formula import parse
 from hiermodels.levels import people_key
-from hiermodels.nesting import find_nesting, warn_of
+from hiermodels.nesting import find_nesting
 from hiermodels.results import Fit
 
 BIG = 2**60
