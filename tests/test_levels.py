@@ -187,7 +187,7 @@ def test_what_is_not_clear_is_an_error_that_says_type(fitted, new, words, target
 
 
 def test_categories_of_predictors_likewise():
-    data = table().assign(f=np.resize(["1", "2", "10"], 120))
+    data = table().assign(f=pd.Categorical(np.resize(["1", "2", "10"], 120)))
     fit = made_up_fit("y ~ f + (1 | pop)", data)
     np.testing.assert_array_equal(
         fit.predict(data.assign(f=data["f"].astype(int)), target="population")["estimate"],
